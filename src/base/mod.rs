@@ -1,0 +1,17 @@
+//! Types that cannot be wrong: parsed once at the edge, believed everywhere else.
+
+mod digest;
+mod error;
+mod mode;
+mod name;
+mod path;
+mod secret;
+mod text;
+
+pub use digest::{ContentHash, Digest, GenerationHash, KeyFingerprint, hex};
+pub use error::{Error, ErrorKind, Result};
+pub use mode::{Mode, ModeError};
+pub use name::{HookName, NameError, SetName};
+pub use path::{AbsPath, PathError, RelPath};
+pub use secret::Secret;
+pub use text::{escape, printable};

@@ -1,0 +1,10 @@
+//! certsync makes a host what one YAML spec says: certificate sets, owners, groups, modes, hooks.
+//!
+//! The flow, and the folders that show it, are drawn in `ARCHITECTURE.md`.
+
+pub mod base;
+pub mod host;
+pub mod material;
+pub mod plan;
+pub mod spec;
+pub mod state;

@@ -1,0 +1,229 @@
+//! The plan: an ordered value, shown by `plan` and run by `apply`.
+
+use crate::base::{AbsPath, Digest, Error, GenerationHash, HookName, Mode, RelPath, SetName};
+use crate::material::SetFacts;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What would be, or what became, of a set or an install.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing to do.
+    Unchanged,
+    /// Kept where `rollback` put it.
+    Held,
+    /// Nothing received yet.
+    Waiting,
+    /// No longer in the spec; its files stay.
+    Orphaned,
+    /// A new version is, or would be, in place.
+    Installed,
+    /// Drift was, or would be, repaired.
+    Repaired,
+    /// In the store, not switched yet.
+    Staged,
+    /// Judgement refused it.
+    Refused,
+    /// A failing check took it back.
+    RolledBack,
+    /// It could not be done.
+    Failed,
+}
+
+impl Outcome {
+    /// Whether it makes the run a failure.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Outcome::Refused | Outcome::RolledBack | Outcome::Failed)
+    }
+    /// Whether it is a change.
+    pub fn is_change(self) -> bool {
+        matches!(self, Outcome::Installed | Outcome::Repaired | Outcome::Staged)
+    }
+}
+
+/// Why something is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The source changed.
+    Renewed,
+    /// It was not there before.
+    New,
+    /// The host was changed by somebody else.
+    Drift,
+    /// The spec changed.
+    Spec,
+    /// A hook is owed.
+    Hook,
+    /// A rollback was asked for.
+    Rollback,
+}
+
+/// Everything one run will do.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The sets in order of execution.
+    pub sets: Vec<SetPlan>,
+    /// The hooks that are due after them, in spec order.
+    pub hooks: Vec<HookPlan>,
+}
+
+/// What happens to one set.
+#[derive(Debug, Clone)]
+pub struct SetPlan {
+    /// Its name.
+    pub name: SetName,
+    /// The version it should have, where it is known.
+    pub digest: Option<Digest>,
+    /// What would become of it: the weightiest of its installs' outcomes, or its own.
+    pub result: Outcome,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Its installs.
+    pub installs: Vec<InstallPlan>,
+    /// What went wrong before anything was touched.
+    pub error: Option<Error>,
+    /// What the operator should know though nothing failed.
+    pub warnings: Vec<String>,
+}
+
+/// What happens at one `dest`.
+#[derive(Debug, Clone)]
+pub struct InstallPlan {
+    /// The directory.
+    pub dest: AbsPath,
+    /// What would become of it.
+    pub result: Outcome,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Shown before the diff, e.g. that an existing directory keeps its mode.
+    pub notes: Vec<String>,
+    /// The diff, in order of execution.
+    pub changes: Vec<Change>,
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+    /// What stands in the way at this `dest`.
+    pub error: Option<Error>,
+    /// The generation in place afterwards.
+    pub next: Option<NextGeneration>,
+}
+
+/// The generation an install gets.
+#[derive(Debug, Clone)]
+pub struct NextGeneration {
+    /// Its directory name, `<serial>-<hash>`.
+    pub name: String,
+    /// Hash of its paths and contents.
+    pub hash: GenerationHash,
+    /// The version of the set it is made of.
+    pub digest: Digest,
+    /// Facts of that version.
+    pub facts: SetFacts,
+    /// Every file, sorted by path.
+    pub files: Vec<PlannedFile>,
+    /// Whether a byte differs from the generation before.
+    pub content: ContentChange,
+}
+
+/// Whether a switch changes what a reader reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentChange {
+    /// No byte changes: the hooks' marks move along, none is owed.
+    None,
+    /// At least one byte changes.
+    Some,
+}
+
+/// One file of a generation to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// Where in the generation and in `dest`.
+    pub path: RelPath,
+    /// SHA-256 of its content.
+    pub sha256: crate::base::ContentHash,
+    /// Its mode.
+    pub mode: Mode,
+    /// Where its bytes come from.
+    pub from: FileSource,
+}
+
+/// Where a file's bytes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSource {
+    /// Rendered from the set's material.
+    Material,
+    /// Carried over from the current generation, since the source no longer has it.
+    Carried,
+    /// What stands at its name in `dest` now (adoption).
+    Dest,
+}
+
+/// One thing to do at a `dest`, in the order of section 5 of the design.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make `dest` and what is missing above it.
+    MakeDest,
+    /// Give an existing `dest` its owner, group and mode.
+    AdjustDest,
+    /// Make what is there already the first generation, with this name; `replaces` are the names exchanged for links.
+    Adopt {
+        /// Name of the generation that holds what was there.
+        generation: String,
+        /// Its files.
+        files: Vec<PlannedFile>,
+    },
+    /// Build the next generation beside the current one.
+    Stage,
+    /// Make `dest/<file>` show the current generation (a link, or for `flat` a copy).
+    Publish(RelPath),
+    /// Point `current` at the next generation.
+    Switch,
+    /// Remove `dest/<file>`, pruned.
+    Unpublish(RelPath),
+}
+
+/// One entry of the diff: a file of `dest`, or `.` for `dest` itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Change {
+    /// Relative to `dest`.
+    pub path: String,
+    /// As it is, in printable lines; nothing where it is not there.
+    pub before: Option<String>,
+    /// As it would be.
+    pub after: Option<String>,
+}
+
+/// A hook that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookPlan {
+    /// Its name.
+    pub name: HookName,
+    /// `Due` because of a change in this plan, `Owed` from before.
+    pub due: Due,
+    /// The sets it is due for.
+    pub sets: Vec<SetName>,
+    /// Which of its parts are due.
+    pub phases: Vec<Phase>,
+}
+
+/// Why a hook will run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// A change in this plan.
+    Change,
+    /// It has not succeeded for what is installed.
+    Owed,
+}
+
+/// A part of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Is the configuration right?
+    Check,
+    /// Take the new files.
+    Run,
+    /// Is the new certificate served?
+    Verify,
+}
