@@ -1,5 +1,9 @@
 //! Users and groups.
 
+use crate::base::{escape, printable};
+use std::ffi::OsStr;
+use users::os::unix::UserExt;
+
 /// Name, id and primary group of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -13,41 +17,120 @@ pub struct User {
     pub home: String,
 }
 
-/// Looks a user up by name, or by number where `text` is all digits.
+/// Looks a user up by name, or by number where `text` is all digits. A number without an entry is a user all the
+/// same: its own name, the group of that number, home `/`.
 pub fn user(text: &str) -> Option<User> {
-    let _ = text;
-    todo!()
+    match id(text) {
+        Id::Number(uid) => Some(by_uid(uid)),
+        Id::Name => users::get_user_by_name(text).map(|found| known(&found)),
+        Id::Neither => None,
+    }
 }
 
 /// Looks a group up by name or number: its name (the number where it has none) and id.
 pub fn group(text: &str) -> Option<(String, u32)> {
-    let _ = text;
-    todo!()
+    match id(text) {
+        Id::Number(gid) => Some((group_name(gid), gid)),
+        Id::Name => users::get_group_by_name(text).map(|found| (shown(found.name()), found.gid())),
+        Id::Neither => None,
+    }
 }
 
 /// The effective user.
 pub fn running_user() -> User {
-    todo!()
+    by_uid(users::get_effective_uid())
 }
 
 /// The effective group: its name (the number where it has none) and id.
 pub fn running_group() -> (String, u32) {
-    todo!()
+    let gid = users::get_effective_gid();
+    (group_name(gid), gid)
 }
 
 /// The name shown for a uid: its name, or the number.
 pub fn user_name(uid: u32) -> String {
-    let _ = uid;
-    todo!()
+    users::get_user_by_uid(uid).map_or_else(|| uid.to_string(), |found| shown(found.name()))
 }
 
 /// The name shown for a gid.
 pub fn group_name(gid: u32) -> String {
-    let _ = gid;
-    todo!()
+    users::get_group_by_gid(gid).map_or_else(|| gid.to_string(), |found| shown(found.name()))
 }
 
 /// This host's name.
 pub fn host_name() -> String {
-    todo!()
+    nix::unistd::gethostname().map_or_else(|_| String::from("localhost"), |name| shown(&name))
+}
+
+/// What a text from the spec names.
+enum Id {
+    Number(u32),
+    Name,
+    Neither,
+}
+
+fn id(text: &str) -> Id {
+    if text.is_empty() || text.contains('\0') {
+        return Id::Neither;
+    }
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Id::Name;
+    }
+    match text.parse() {
+        // chown(2) takes the highest number for "leave as it is".
+        Ok(u32::MAX) | Err(_) => Id::Neither,
+        Ok(number) => Id::Number(number),
+    }
+}
+
+fn by_uid(uid: u32) -> User {
+    users::get_user_by_uid(uid).map_or_else(|| User { name: uid.to_string(), uid, gid: uid, home: "/".into() }, |found| known(&found))
+}
+
+fn known(found: &users::User) -> User {
+    let home = match found.home_dir().to_str() {
+        Some(home) if home.starts_with('/') => printable(home),
+        _ => "/".into(),
+    };
+    User { name: shown(found.name()), uid: found.uid(), gid: found.primary_group_id(), home }
+}
+
+fn shown(name: &OsStr) -> String {
+    escape(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{group, host_name, running_group, running_user, user, user_name};
+
+    #[test]
+    fn root_is_found_by_name_and_by_number() {
+        assert_eq!(user("root").map(|u| (u.uid, u.gid)), Some((0, 0)));
+        assert_eq!(user("0"), user("root"));
+        assert_eq!(group("0").map(|g| g.1), Some(0));
+        assert_eq!(user_name(0), "root");
+    }
+
+    #[test]
+    fn a_number_without_an_entry_is_still_a_user_and_a_group() {
+        let nobody_has = 3_999_999_991;
+        let found = user("3999999991");
+        assert_eq!(found.map(|u| (u.name, u.uid, u.gid, u.home)), Some(("3999999991".into(), nobody_has, nobody_has, "/".into())));
+        assert_eq!(group("3999999991"), Some(("3999999991".into(), nobody_has)));
+    }
+
+    #[test]
+    fn what_names_nobody_is_nobody() {
+        for text in ["", "no such user here", "4294967295", "4294967296", "99999999999999999999", "root\0"] {
+            assert_eq!(user(text), None, "{text:?}");
+            assert_eq!(group(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_running_user_has_a_name() {
+        assert_eq!(user(&running_user().uid.to_string()), Some(running_user()));
+        assert_eq!(group(&running_group().1.to_string()), Some(running_group()));
+        assert!(!host_name().is_empty());
+    }
 }
