@@ -47,6 +47,13 @@ pub fn running_group() -> (String, u32) {
     (group_name(gid), gid)
 }
 
+/// The groups of this process: the effective one and all supplementary ones.
+pub fn running_groups() -> Vec<u32> {
+    let mut groups = vec![users::get_effective_gid()];
+    groups.extend(nix::unistd::getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw));
+    groups
+}
+
 /// The name shown for a uid: its name, or the number.
 pub fn user_name(uid: u32) -> String {
     users::get_user_by_uid(uid).map_or_else(|| uid.to_string(), |found| shown(found.name()))

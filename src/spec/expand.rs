@@ -1,0 +1,68 @@
+//! Making a set of a pattern and a name, and the hashes of what the spec says about a set or an install.
+
+use super::{DesiredInstall, DesiredSet, FileRule, Hook, InstallTemplate, PatternSet};
+use crate::base::{AbsPath, ContentHash, Error, ErrorKind, KeyFingerprint, PathError, RelPath, SetName};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What stands for a set's name in `dest` and `files`.
+pub(super) const NAME: &str = "{name}";
+
+impl PatternSet {
+    /// The set that this pattern makes of the directory `name`.
+    ///
+    /// Fails where the name makes a `dest` or a file name too long.
+    pub fn expand(&self, name: &SetName) -> Result<DesiredSet, Error> {
+        let wrong =
+            |error: &dyn std::fmt::Display| Error::new(ErrorKind::Spec, name.as_str(), format!("from pattern {}: {error}", self.name));
+        let below: RelPath = name.as_str().parse().map_err(|e| wrong(&e))?;
+        let installs = self.template.installs.iter().map(|install| install.expand(name));
+        Ok(DesiredSet {
+            name: name.clone(),
+            source: self.parent.join(&below),
+            select: self.template.select.clone(),
+            names: self.template.names.clone(),
+            accept: self.template.accept.clone(),
+            installs: installs.collect::<Result<_, _>>().map_err(|e| wrong(&e))?,
+            pattern: Some(self.name.clone()),
+        })
+    }
+}
+
+impl InstallTemplate {
+    /// This install with `name` put in the places of `{name}`.
+    pub(super) fn expand(&self, name: &SetName) -> Result<DesiredInstall, PathError> {
+        let dest: AbsPath = self.dest.replace(NAME, name.as_str()).parse()?;
+        let rule = |(file, parts): &(String, Vec<RelPath>)| {
+            let parts = parts.iter().map(|part| part.as_str().replace(NAME, name.as_str()).parse());
+            Ok(FileRule { name: file.replace(NAME, name.as_str()).parse()?, parts: parts.collect::<Result<_, _>>()? })
+        };
+        let files = self.files.as_ref().map(|files| files.iter().map(rule).collect::<Result<_, PathError>>()).transpose()?;
+        Ok(DesiredInstall { dest, files, rest: self.rest.clone() })
+    }
+}
+
+impl DesiredInstall {
+    /// Hash of what shapes a generation of this install: `files` and `prune`.
+    pub fn shape_hash(&self) -> ContentHash {
+        hash_of(&(&self.files, self.rest.prune))
+    }
+}
+
+impl DesiredSet {
+    /// Hash of what this set is judged under: `names`, `accept`, `revoked_keys`.
+    pub fn judged_hash(&self, revoked: &BTreeSet<KeyFingerprint>) -> ContentHash {
+        hash_of(&(&self.names, &self.accept, revoked))
+    }
+}
+
+/// Hash of a whole install and of those of `hooks` that it names: what must change before a returned version is tried again.
+pub fn under_hash(install: &DesiredInstall, hooks: &[Hook]) -> ContentHash {
+    let named: Vec<&Hook> = hooks.iter().filter(|hook| install.rest.hooks.contains(&hook.name)).collect();
+    hash_of(&(install, named))
+}
+
+/// SHA-256 of the value's JSON. These types have text keys and no floats, so that writing them cannot fail.
+fn hash_of(value: &impl Serialize) -> ContentHash {
+    ContentHash::of(&serde_json::to_vec(value).unwrap_or_default())
+}
