@@ -1,52 +1,27 @@
 //! File operations relative to an open directory. No path of more than one step ever reaches the kernel, and
 //! no operation follows a symbolic link.
 
-use crate::base::{ContentHash, Mode, Secret};
+use super::{acl, stat};
+use crate::base::Mode;
+use nix::dir::Dir as Listing;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, renameat2};
+use nix::sys::stat::{Mode as Bits, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::statfs::fstatfs;
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, geteuid, linkat, symlinkat, syncfs, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use super::file::{Durability, write_atomic};
+pub use super::stat::{Kind, Stat};
 
 /// An open directory: every operation takes one name within it.
+#[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
-}
-
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Dir,
-    /// A symbolic link.
-    Link,
-    /// A FIFO, socket or device.
-    Other,
-}
-
-/// Metadata of an inode, never through a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// Device.
-    pub dev: u64,
-    /// Inode.
-    pub ino: u64,
-    /// What it is.
-    pub kind: Kind,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Permission bits.
-    pub mode: Mode,
-    /// Bytes.
-    pub size: u64,
-    /// Hard links.
-    pub nlink: u64,
-    /// Modification time, Unix nanoseconds.
-    pub mtime: i128,
-    /// Change time, Unix nanoseconds.
-    pub ctime: i128,
 }
 
 /// A name in a directory.
@@ -58,117 +33,285 @@ pub struct Entry {
     pub kind: Kind,
 }
 
-#[allow(unused_variables)]
+const OPEN_DIR: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// A name for something that is not finished: `<prefix><process id>-<nanoseconds>-<counter>`, not to be met twice.
+/// It need not be secret, since all creation here is exclusive.
+pub fn unique(prefix: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let nanos = super::clock::coarse_nanoseconds().unsigned_abs() % 1_000_000_000_000_000;
+    format!("{prefix}{}-{nanos}-{count}", std::process::id())
+}
+
+/// `name` if it is one plain step.
+pub(super) fn step(name: &OsStr) -> io::Result<&OsStr> {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') || bytes.contains(&0) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a single file name"));
+    }
+    Ok(name)
+}
+
+/// `None` for what is not there.
+fn found<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Dir {
     /// Opens `/`.
     pub fn root() -> io::Result<Dir> {
-        todo!()
+        let fd = nix::fcntl::open("/", OPEN_DIR | OFlag::O_RDONLY, Bits::empty())?;
+        Ok(Dir { fd })
     }
+
     /// A second descriptor of the same directory.
     pub fn try_clone(&self) -> io::Result<Dir> {
-        todo!()
+        Ok(Dir { fd: self.fd.try_clone()? })
     }
-    /// Opens the directory `name` (O_NOFOLLOW | O_DIRECTORY).
+
+    /// Opens the directory `name` (O_NOFOLLOW | O_DIRECTORY). One that we may pass through but not list
+    /// is opened all the same; only listing it, syncing it or changing it will then fail.
     pub fn open_dir(&self, name: &OsStr) -> io::Result<Dir> {
-        todo!()
+        self.open_any(step(name)?)
     }
+
+    /// Opens the directory above this one, as the kernel sees it now.
+    pub(super) fn parent(&self) -> io::Result<Dir> {
+        self.open_any(OsStr::new(".."))
+    }
+
+    fn open_any(&self, name: &OsStr) -> io::Result<Dir> {
+        let open = |access| openat(&self.fd, name, OPEN_DIR | access, Bits::empty());
+        let fd = match open(OFlag::O_RDONLY) {
+            Err(Errno::EACCES) => open(OFlag::O_PATH)?,
+            other => other?,
+        };
+        Ok(Dir { fd })
+    }
+
     /// Opens the directory `name`, or nothing where there is none.
     pub fn find_dir(&self, name: &OsStr) -> io::Result<Option<Dir>> {
-        todo!()
+        match self.open_dir(name) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
+
     /// Makes the directory `name` with mode 0700 and opens it; it must be new, empty and ours.
+    ///
+    /// ACLs and a setgid bit that it inherits are removed; its group is whatever the kernel gave it, and so is its SELinux
+    /// label: that of the directory it is made in.
     pub fn make_dir(&self, name: &OsStr) -> io::Result<Dir> {
-        todo!()
+        mkdirat(&self.fd, step(name)?, Bits::S_IRWXU)?;
+        let dir = self.open_dir(name)?;
+        let made = dir.stat()?;
+        if made.uid != geteuid().as_raw() || !dir.entries()?.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a directory just made was exchanged by somebody else"));
+        }
+        acl::remove(&dir.fd, Kind::Dir)?;
+        if dir.stat()?.mode != Mode::from_bits(0o700) {
+            fchmod(&dir.fd, Bits::S_IRWXU)?;
+        }
+        Ok(dir)
     }
+
+    /// Makes the directory `name` with its owner (user, group) and mode: under a name of its own first, then renamed, so that
+    /// nobody meets it half made. The directory returned is the one that was made, and it stands at `name`.
+    pub fn make_finished_dir(&self, name: &OsStr, owner: (u32, u32), mode: Mode) -> io::Result<Dir> {
+        let hidden = OsString::from(unique(".new-"));
+        let dir = self.make_dir(&hidden)?;
+        let done = dir.adjust(owner, mode).and_then(|()| self.rename_new(&hidden, self, name));
+        if let Err(error) = done {
+            // The first error is the one to hear; what is left is empty and named as ours.
+            let _ = self.remove_dir(&hidden);
+            return Err(error);
+        }
+        let stands = self.stat_at(name)?;
+        if !stands.is_some_and(|there| dir.stat().is_ok_and(|made| made.is_same(&there))) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a directory just made was exchanged by somebody else"));
+        }
+        Ok(dir)
+    }
+
     /// Every entry but `.` and `..`, sorted by name.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
-        todo!()
+        self.entries_at_most(usize::MAX)
     }
+
+    /// The same; more than `limit` of them is `ErrorKind::FileTooLarge`.
+    pub(super) fn entries_at_most(&self, limit: usize) -> io::Result<Vec<Entry>> {
+        // A description of its own: the position in a listing is shared between duplicates.
+        let mut listing = Listing::openat(&self.fd, ".", OPEN_DIR | OFlag::O_RDONLY, Bits::empty())?;
+        let mut out = Vec::new();
+        for entry in listing.iter() {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if out.len() >= limit {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} entries in one directory")));
+            }
+            let kind = match entry.file_type() {
+                Some(known) => kind_of(known),
+                None => match self.stat_at(name)? {
+                    Some(there) => there.kind,
+                    None => continue,
+                },
+            };
+            out.push(Entry { name: name.to_owned(), kind });
+        }
+        out.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(out)
+    }
+
     /// Metadata of this directory.
     pub fn stat(&self) -> io::Result<Stat> {
-        todo!()
+        Ok(Stat::from(&fstat(&self.fd)?))
     }
+
     /// Metadata of `name`, or nothing where there is none.
     pub fn stat_at(&self, name: &OsStr) -> io::Result<Option<Stat>> {
-        todo!()
+        Ok(found(fstatat(&self.fd, step(name)?, AtFlags::AT_SYMLINK_NOFOLLOW))?.map(|raw| Stat::from(&raw)))
     }
+
+    /// Whether this directory is the inode `other`.
+    pub fn is_same(&self, other: &Stat) -> io::Result<bool> {
+        Ok(self.stat()?.is_same(other))
+    }
+
     /// The target of the link `name`; an error where it is none.
     pub fn read_link(&self, name: &OsStr) -> io::Result<OsString> {
-        todo!()
+        Ok(readlinkat(&self.fd, step(name)?)?)
     }
-    /// Creates `name` exclusively with mode 0600, writes `bytes`, removes inherited ACLs, gives it `owner`
-    /// (user, group) and `mode`, in that order. Not synced. On failure the name is removed again.
-    pub fn create_file(&self, name: &OsStr, bytes: &[u8], owner: (u32, u32), mode: Mode) -> io::Result<()> {
-        todo!()
-    }
-    /// Reads the regular file `name` (O_NOFOLLOW | O_NONBLOCK), at most `limit` bytes (more is
-    /// `ErrorKind::FileTooLarge`), with the metadata of the descriptor it read, taken before the read.
-    pub fn read_file(&self, name: &OsStr, limit: u64) -> io::Result<(Secret, Stat)> {
-        todo!()
-    }
-    /// SHA-256 of the regular file `name` and its metadata, without holding it whole.
-    pub fn hash_file(&self, name: &OsStr) -> io::Result<(ContentHash, Stat)> {
-        todo!()
-    }
+
     /// Makes the link `name` → `target`.
     pub fn symlink(&self, target: &str, name: &OsStr) -> io::Result<()> {
-        todo!()
+        Ok(symlinkat(target, &self.fd, step(name)?)?)
     }
+
     /// Renames `from` here to `to` in `into`, replacing a file or link.
     pub fn rename(&self, from: &OsStr, into: &Dir, to: &OsStr) -> io::Result<()> {
-        todo!()
+        Ok(renameat(&self.fd, step(from)?, &into.fd, step(to)?)?)
     }
+
     /// The same, refusing to replace anything (RENAME_NOREPLACE).
+    ///
+    /// On a file system that cannot do that, a file or link is linked to its new name and then unlinked; a directory
+    /// is renamed after a look, where the kernel itself refuses to replace anything but an empty directory.
     pub fn rename_new(&self, from: &OsStr, into: &Dir, to: &OsStr) -> io::Result<()> {
-        todo!()
+        match renameat2(&self.fd, step(from)?, &into.fd, step(to)?, RenameFlags::RENAME_NOREPLACE) {
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.rename_new_by_hand(from, into, to),
+            other => Ok(other?),
+        }
     }
-    /// Exchanges two names of this directory (RENAME_EXCHANGE).
+
+    fn rename_new_by_hand(&self, from: &OsStr, into: &Dir, to: &OsStr) -> io::Result<()> {
+        let what = self.stat_at(from)?.ok_or(Errno::ENOENT)?;
+        if into.stat_at(to)?.is_some() {
+            return Err(Errno::EEXIST.into());
+        }
+        if what.kind == Kind::Dir {
+            return self.rename(from, into, to);
+        }
+        linkat(&self.fd, from, &into.fd, to, AtFlags::empty())?;
+        self.unlink(from)
+    }
+
+    /// Exchanges two names of this directory (RENAME_EXCHANGE). File systems that cannot do that answer
+    /// `ErrorKind::InvalidInput` (EINVAL) or `Unsupported` (ENOSYS), and nothing has changed.
     pub fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
-        todo!()
+        Ok(renameat2(&self.fd, step(one)?, &self.fd, step(other)?, RenameFlags::RENAME_EXCHANGE)?)
     }
+
     /// Removes a file or link; absence is success.
     pub fn unlink(&self, name: &OsStr) -> io::Result<()> {
-        todo!()
+        found(unlinkat(&self.fd, step(name)?, UnlinkatFlags::NoRemoveDir)).map(|_| ())
     }
+
     /// Removes an empty directory; absence is success.
     pub fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
-        todo!()
+        found(unlinkat(&self.fd, step(name)?, UnlinkatFlags::RemoveDir)).map(|_| ())
     }
-    /// Removes `name` and all below it, following nothing and crossing no mount point; absence is success.
-    pub fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
-        todo!()
-    }
+
     /// Gives this directory its owner (user, group), then its mode, and removes its ACLs (access and default).
     pub fn adjust(&self, owner: (u32, u32), mode: Mode) -> io::Result<()> {
-        todo!()
+        give(&self.fd, &self.stat()?, owner)?;
+        fchmod(&self.fd, bits(mode))?;
+        acl::remove(&self.fd, Kind::Dir)
     }
+
     /// Whether `name` (or this directory, for `None`) carries a POSIX ACL that grants more than its mode shows,
     /// or (a directory) a default ACL. File systems without ACLs: no.
     pub fn has_wider_acl(&self, name: Option<&OsStr>) -> io::Result<bool> {
-        todo!()
+        let Some(name) = name else {
+            return acl::is_wider(&self.fd, &self.stat()?);
+        };
+        // O_PATH: neither needs the right to read nor wakes a device or a FIFO.
+        let fd = openat(&self.fd, step(name)?, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Bits::empty())?;
+        let there = Stat::from(&fstat(&fd)?);
+        if there.kind == Kind::Link {
+            return Ok(false);
+        }
+        acl::is_wider_at(&format!("/proc/self/fd/{}", fd.as_raw_fd()), &there)
     }
+
     /// fsync of this directory.
     pub fn sync(&self) -> io::Result<()> {
-        todo!()
+        Ok(fsync(&self.fd)?)
     }
-    /// fsync of the file `name`.
-    pub fn sync_file(&self, name: &OsStr) -> io::Result<()> {
-        todo!()
-    }
+
     /// syncfs of the file system this directory is on.
     pub fn sync_file_system(&self) -> io::Result<()> {
-        todo!()
+        Ok(syncfs(&self.fd)?)
     }
+
     /// Whether content stamps of this file system can be trusted for the cache (ext4, xfs, btrfs, zfs, f2fs, tmpfs, overlay).
     pub fn stamps_are_sound(&self) -> io::Result<bool> {
-        todo!()
+        Ok(stat::is_sound(&fstatfs(&self.fd)?))
     }
+
     /// Whether this directory is on a network file system (NFS, CIFS and their like).
     pub fn is_on_network(&self) -> io::Result<bool> {
-        todo!()
+        Ok(stat::is_network(&fstatfs(&self.fd)?))
     }
+
     /// The descriptor, for the other modules of `host`.
     pub(super) fn fd(&self) -> &OwnedFd {
         &self.fd
+    }
+
+    /// A directory from a descriptor that is known to be one.
+    pub(super) fn from_fd(fd: OwnedFd) -> Dir {
+        Dir { fd }
+    }
+}
+
+/// Changes owner and group where they differ: an owner who is not root may change what is left alone here.
+pub(super) fn give(fd: &OwnedFd, now: &Stat, (uid, gid): (u32, u32)) -> io::Result<()> {
+    let user = (now.uid != uid).then(|| Uid::from_raw(uid));
+    let group = (now.gid != gid).then(|| Gid::from_raw(gid));
+    if user.is_some() || group.is_some() {
+        fchown(fd, user, group)?;
+    }
+    Ok(())
+}
+
+pub(super) fn bits(mode: Mode) -> Bits {
+    Bits::from_bits_truncate(mode.bits())
+}
+
+fn kind_of(known: nix::dir::Type) -> Kind {
+    match known {
+        nix::dir::Type::File => Kind::File,
+        nix::dir::Type::Directory => Kind::Dir,
+        nix::dir::Type::Symlink => Kind::Link,
+        _ => Kind::Other,
     }
 }

@@ -1,0 +1,150 @@
+//! Whole files in an open directory: made, read, hashed, replaced.
+
+use super::dir::{Dir, bits, give, step, unique};
+use super::{Kind, Stat, acl};
+use crate::base::{ContentHash, Mode, Secret};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode as Bits, fchmod, fstat};
+use nix::unistd::{fsync, getegid, geteuid};
+use sha2::{Digest as _, Sha256};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use zeroize::Zeroizing;
+
+/// O_NONBLOCK, so that a FIFO in the place of a file keeps nobody waiting; O_NOCTTY, so that a terminal stays a stranger.
+const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+const CREATE: OFlag = OFlag::O_WRONLY.union(OFlag::O_CREAT).union(OFlag::O_EXCL).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// When a write must be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the call returns: file, rename and directory.
+    OnDisk,
+    /// Whenever the kernel likes: the old file, the new one, or after a crash possibly an empty one.
+    Eventually,
+}
+
+/// Replaces (or makes) the file `name` as a whole: written under a temporary name, then renamed. It belongs to the running
+/// user and group.
+pub fn write_atomic(dir: &Dir, name: &OsStr, bytes: &[u8], mode: Mode, durability: Durability) -> io::Result<()> {
+    let temporary = OsString::from(unique(".new-"));
+    dir.create_file(&temporary, bytes, (geteuid().as_raw(), getegid().as_raw()), mode)?;
+    let synced = match durability {
+        Durability::OnDisk => dir.sync_file(&temporary),
+        Durability::Eventually => Ok(()),
+    };
+    let renamed = synced.and_then(|()| dir.rename(&temporary, dir, name));
+    if renamed.is_err() {
+        // The first error is the one to hear.
+        let _ = dir.unlink(&temporary);
+        return renamed;
+    }
+    match durability {
+        Durability::OnDisk => dir.sync(),
+        Durability::Eventually => Ok(()),
+    }
+}
+
+impl Dir {
+    /// Creates `name` exclusively with mode 0600, writes `bytes`, removes inherited ACLs, gives it `owner`
+    /// (user, group) and `mode`, in that order. Not synced. On failure the name is removed again.
+    ///
+    /// The SELinux label is the one the kernel derives from this directory.
+    pub fn create_file(&self, name: &OsStr, bytes: &[u8], owner: (u32, u32), mode: Mode) -> io::Result<()> {
+        let fd = openat(self.fd(), step(name)?, CREATE, Bits::S_IRUSR | Bits::S_IWUSR)?;
+        let done = fill(fd, bytes, owner, mode);
+        if done.is_err() {
+            // The first error is the one to hear.
+            let _ = self.unlink(name);
+        }
+        done
+    }
+
+    /// Reads the regular file `name` (O_NOFOLLOW | O_NONBLOCK), at most `limit` bytes (more is
+    /// `ErrorKind::FileTooLarge`), with the metadata of the descriptor it read, taken before the read.
+    pub fn read_file(&self, name: &OsStr, limit: u64) -> io::Result<(Secret, Stat)> {
+        let (fd, stat) = self.open_file(name)?;
+        Ok((read_whole(fd, &stat, limit)?, stat))
+    }
+
+    /// SHA-256 of the regular file `name` and its metadata, without holding it whole.
+    pub fn hash_file(&self, name: &OsStr) -> io::Result<(ContentHash, Stat)> {
+        let (fd, stat) = self.open_file(name)?;
+        let mut file = File::from(fd);
+        let mut hasher = Sha256::new();
+        let mut buffer = Zeroizing::new(vec![0; 32 * 1024]);
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((ContentHash::from_bytes(hasher.finalize().into()), stat))
+    }
+
+    /// fsync of the file `name`.
+    pub fn sync_file(&self, name: &OsStr) -> io::Result<()> {
+        let (fd, _) = self.open_file(name)?;
+        Ok(fsync(fd)?)
+    }
+
+    /// Opens the regular file `name` for reading, with the metadata of what was opened.
+    pub(super) fn open_file(&self, name: &OsStr) -> io::Result<(OwnedFd, Stat)> {
+        let fd = openat(self.fd(), step(name)?, READ, Bits::empty())?;
+        let stat = Stat::from(&fstat(&fd)?);
+        if stat.kind != Kind::File {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok((fd, stat))
+    }
+}
+
+fn fill(fd: OwnedFd, bytes: &[u8], owner: (u32, u32), mode: Mode) -> io::Result<()> {
+    let mut file = File::from(fd);
+    file.write_all(bytes)?;
+    let fd = OwnedFd::from(file);
+    acl::remove(fd.as_fd(), Kind::File)?;
+    give(&fd, &Stat::from(&fstat(&fd)?), owner)?;
+    // Always: neither the umask nor chown(2), which takes setuid bits away, may have the last word.
+    fchmod(&fd, bits(mode))?;
+    Ok(())
+}
+
+/// Reads to the end, at most `limit` bytes. No copy of the bytes is left behind in memory.
+pub(super) fn read_whole(fd: OwnedFd, stat: &Stat, limit: u64) -> io::Result<Secret> {
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes"));
+    if stat.size > limit {
+        return Err(too_large());
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut file = File::from(fd);
+    let mut buffer = Zeroizing::new(vec![0; usize::try_from(stat.size).unwrap_or(0).saturating_add(1)]);
+    let mut length = 0;
+    loop {
+        if length == buffer.len() {
+            buffer = grown(&buffer);
+        }
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length > limit {
+            return Err(too_large());
+        }
+    }
+    buffer.truncate(length);
+    Ok(Secret::new(std::mem::take(&mut *buffer)))
+}
+
+/// A larger buffer with the same bytes; the old one is wiped when it is dropped, as a growing `Vec` would not be.
+fn grown(buffer: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut larger = Zeroizing::new(vec![0; buffer.len() * 2 + 4096]);
+    larger[..buffer.len()].copy_from_slice(buffer);
+    larger
+}
