@@ -8,8 +8,11 @@ pub mod lock;
 pub mod process;
 pub mod source;
 mod stat;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod tree;
+mod trust;
 pub mod users;
 pub mod walk;
 

@@ -1,7 +1,14 @@
 //! The walk to a `dest`: every step from `/` relative to a checked descriptor.
 
-use super::Dir;
-use crate::base::{AbsPath, Result};
+use super::{Dir, Kind, Stat, users};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
+use nix::unistd::{getegid, geteuid};
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+pub use super::trust::{check_trusted, list_trusted, open_private, read_trusted};
 
 /// Where a walk ended.
 pub struct Walk {
@@ -14,45 +21,318 @@ pub struct Walk {
     pub parent_is_safe: bool,
 }
 
+/// As many links as the kernel itself follows on one path (path_resolution(7)).
+pub(super) const MOST_LINKS: u32 = 40;
+
 /// Walks to `path`. A symlink step is followed only if root or the running user owns the link and the
 /// directory it lies in and nobody else may write there (sticky directories count as writable by others); anything
 /// else in the way is an error of kind `Permission` or `Install` with a hint.
 pub fn to(path: &AbsPath) -> Result<Walk> {
-    let _ = path;
-    todo!()
+    let mut place = Place::find(path, Last::Directory, ErrorKind::Install)?;
+    let parent_is_safe = place.parent_is_safe().map_err(|error| place.fault(&error))?;
+    let dir = place.stack.pop().ok_or_else(|| place.error("is not a path"))?;
+    Ok(Walk { dir, missing: place.missing, parent_is_safe })
 }
 
 /// Walks to `path` and makes what is missing: directories in between root-owned (the running user's) 0755, made under
 /// a random name, checked, then renamed into place without replacing; returns the last existing or made directory
-/// above the last missing step with that step's name left to the caller.
+/// above the last missing step with that step's name left to the caller. Where nothing is missing: the directory that holds
+/// the one `path` leads to, and its name there.
 pub fn make_parents(path: &AbsPath) -> Result<(Dir, String)> {
-    let _ = path;
-    todo!()
+    let mut place = Place::find(path, Last::Directory, ErrorKind::Install)?;
+    let Some(name) = place.missing.pop() else {
+        place.stack.pop();
+        return match (place.stack.pop(), place.names.pop()) {
+            (Some(dir), Some(name)) => Ok((dir, name)),
+            _ => Err(place.error("the root directory itself cannot be a place for certificates")),
+        };
+    };
+    let mut dir = place.stack.pop().ok_or_else(|| place.error("is not a path"))?;
+    let owner = (geteuid().as_raw(), getegid().as_raw());
+    for missing in std::mem::take(&mut place.missing) {
+        let made = dir.make_finished_dir(OsStr::new(&missing), owner, Mode::from_bits(0o755));
+        place.names.push(missing);
+        dir = made.map_err(|error| place.fault(&error))?;
+    }
+    Ok((dir, name))
 }
 
-/// Opens an existing file or directory's parent for a path that only the running user or root may have written:
-/// used for the spec, include folders and the state directory. Refuses (kind `Permission`, with a hint) a file or directory that others may
-/// write: as root anyone but root, otherwise anyone's write permission or an owner other than root and the running user.
-pub fn check_trusted(path: &AbsPath) -> Result<()> {
-    let _ = path;
-    todo!()
+/// What may stand at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    /// A directory or nothing.
+    Directory,
+    /// A file as well.
+    FileToo,
 }
 
-/// Opens the state directory, making it (0700) where it is missing. Refused: not ours, writable by others, on a network file system.
-pub fn open_private(path: &AbsPath) -> Result<Dir> {
-    let _ = path;
-    todo!()
+/// Where a path leads, with every directory on the way held open.
+pub(super) struct Place {
+    /// What was asked for.
+    path: AbsPath,
+    /// The kind of errors that are not about rights.
+    kind: ErrorKind,
+    /// The directories from `/` on.
+    pub(super) stack: Vec<Dir>,
+    /// Their names, without the root's: `stack` is one longer.
+    names: Vec<String>,
+    /// Steps that are not there.
+    pub(super) missing: Vec<String>,
+    /// The last step, where it is no directory.
+    pub(super) file: Option<(String, Stat)>,
+    /// Links followed.
+    links: u32,
 }
 
-/// Reads a file of text that only the running user or root may have written (the spec, an include), at most `limit` bytes:
-/// what is judged is the descriptor that is read. Links are followed as in [`to`]. Not there, too large or not UTF-8: kind `Spec`.
-pub fn read_trusted(path: &AbsPath, limit: u64) -> Result<String> {
-    let _ = (path, limit);
-    todo!()
+impl Place {
+    /// Walks to `path`; links are followed under the rule of [`to`].
+    pub(super) fn find(path: &AbsPath, last: Last, kind: ErrorKind) -> Result<Place> {
+        let root = Dir::root().map_err(|error| Error::io(kind, path, &error))?;
+        let mut place = Place { path: path.clone(), kind, stack: vec![root], names: Vec::new(), missing: Vec::new(), file: None, links: 0 };
+        let mut rest: VecDeque<OsString> = path.steps().map(OsString::from).collect();
+        while let Some(step) = rest.pop_front() {
+            place.take(&step, &mut rest, last)?;
+        }
+        Ok(place)
+    }
+
+    fn take(&mut self, step: &OsStr, rest: &mut VecDeque<OsString>, last: Last) -> Result<()> {
+        if step == "." || step.is_empty() {
+            return Ok(());
+        }
+        if step == ".." {
+            return self.up();
+        }
+        let name = step.to_str().ok_or_else(|| self.error(format!("a link leads to a name that is not UTF-8: {}", escape(step))))?;
+        if !self.missing.is_empty() {
+            self.missing.push(name.to_owned());
+            return Ok(());
+        }
+        let found = self.top()?.stat_at(step).map_err(|error| self.fault_at(name, &error))?;
+        match found {
+            None => self.missing.push(name.to_owned()),
+            Some(Stat { kind: Kind::Dir, .. }) => self.enter(name)?,
+            Some(link @ Stat { kind: Kind::Link, .. }) => self.follow(name, &link, rest)?,
+            Some(other) if last == Last::FileToo && rest.is_empty() => self.file = Some((name.to_owned(), other)),
+            Some(_) => {
+                return Err(self
+                    .error(format!("{} is in the way and is no directory", self.shown(name)))
+                    .hint("move it away, or name another place"));
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, name: &str) -> Result<()> {
+        let dir = self.top()?.open_dir(OsStr::new(name)).map_err(|error| self.fault_at(name, &error))?;
+        self.stack.push(dir);
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// `..` of a link's target: back to the directory we came through, which is checked and still open.
+    fn up(&mut self) -> Result<()> {
+        if !self.missing.is_empty() {
+            return Err(self.error("a link on the way leads through a directory that is not there"));
+        }
+        if self.stack.len() > 1 {
+            self.stack.pop();
+            self.names.pop();
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, name: &str, link: &Stat, rest: &mut VecDeque<OsString>) -> Result<()> {
+        self.links += 1;
+        if self.links > MOST_LINKS {
+            return Err(self.error(format!("more than {MOST_LINKS} links on the way, the last of them {}", self.shown(name))));
+        }
+        let here = self.top()?;
+        let holder = here.stat().map_err(|error| self.fault(&error))?;
+        self.trust_link(name, link, &holder)?;
+        let target = self.top()?.read_link(OsStr::new(name)).map_err(|error| self.fault_at(name, &error))?;
+        if target.as_bytes().starts_with(b"/") {
+            self.stack.truncate(1);
+            self.names.clear();
+        }
+        for step in target.as_bytes().split(|byte| *byte == b'/').rev() {
+            rest.push_front(OsStr::from_bytes(step).to_owned());
+        }
+        Ok(())
+    }
+
+    fn trust_link(&self, name: &str, link: &Stat, holder: &Stat) -> Result<()> {
+        let me = geteuid().as_raw();
+        let why = if link.uid != 0 && link.uid != me {
+            format!("it belongs to {}", users::user_name(link.uid))
+        } else if holder.uid != 0 && holder.uid != me {
+            format!("it lies in a directory of {}", users::user_name(holder.uid))
+        } else if holder.is_writable_by_others(me) {
+            format!("others may write to the directory it lies in ({})", holder.mode.ls('d'))
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Permission, self.path.as_str(), format!("the link {} is not followed: {why}", self.shown(name)))
+            .hint("name the directory that the link leads to, or make the link and its directory root's alone"))
+    }
+
+    /// Whether only root and the running user may write to the directory above the last one.
+    fn parent_is_safe(&self) -> io::Result<bool> {
+        match self.stack.len().checked_sub(2).and_then(|above| self.stack.get(above)) {
+            Some(parent) => Ok(!parent.stat()?.is_writable_by_others(geteuid().as_raw())),
+            None => Ok(true),
+        }
+    }
+
+    /// The deepest directory.
+    pub(super) fn top(&self) -> Result<&Dir> {
+        self.stack.last().ok_or_else(|| self.error("is not a path"))
+    }
+
+    /// The directory reached, or a name in it, for an error.
+    pub(super) fn shown(&self, name: &str) -> String {
+        let mut out = String::new();
+        for step in self.names.iter().map(String::as_str).chain([name]).filter(|step| !step.is_empty()) {
+            out.push('/');
+            out.push_str(&crate::base::printable(step));
+        }
+        if out.is_empty() { "/".into() } else { out }
+    }
+
+    pub(super) fn error(&self, cause: impl Into<String>) -> Error {
+        Error::new(self.kind, self.path.as_str(), cause)
+    }
+
+    /// An operating system error at the directory reached.
+    pub(super) fn fault(&self, error: &io::Error) -> Error {
+        self.fault_at("", error)
+    }
+
+    /// An operating system error at a name in the directory reached.
+    pub(super) fn fault_at(&self, name: &str, error: &io::Error) -> Error {
+        let kind = if error.kind() == io::ErrorKind::PermissionDenied { ErrorKind::Permission } else { self.kind };
+        let mut out = Error::io(kind, &self.path, error);
+        let at = self.shown(name);
+        if at != self.path.as_str() {
+            out.cause = format!("{} at {at}", out.cause);
+        }
+        if kind == ErrorKind::Permission { out.hint(rights_hint()) } else { out }
+    }
 }
 
-/// Every name in a folder that only the running user or root may write, sorted; none where there is no such folder.
-pub fn list_trusted(path: &AbsPath) -> Result<Vec<String>> {
-    let _ = path;
-    todo!()
+/// The way out where rights are missing.
+fn rights_hint() -> String {
+    if geteuid().is_root() {
+        "root itself is kept out: look at the mount options, the file's attributes (lsattr) and SELinux or AppArmor".into()
+    } else {
+        format!("certsync runs as {}; run it as root, or give that user the rights", users::running_user().name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{make_parents, to};
+    use crate::base::ErrorKind;
+    use crate::host::testing::{STRANGER, Scene, Test, needs_root};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_walk_names_what_is_missing() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("a", 0o755)?;
+        let walk = to(&scene.abs("a/b/c")?)?;
+        assert_eq!(walk.missing, ["b", "c"]);
+        assert_eq!(walk.dir.stat()?.ino, scene.ino("a")?);
+        assert!(to(&scene.abs("a")?)?.missing.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn links_of_ours_are_followed_with_all_their_turns() -> Test {
+        let scene = Scene::new()?;
+        for folder in ["a", "a/b", "c", "c/d"] {
+            scene.folder(folder, 0o755)?;
+        }
+        symlink("../../c/./d/", scene.at("a/b/relative"))?;
+        symlink(scene.at("a/b/relative"), scene.at("absolute"))?;
+        assert_eq!(to(&scene.abs("absolute")?)?.dir.stat()?.ino, scene.ino("c/d")?);
+        let (dir, name) = make_parents(&scene.abs("absolute")?)?;
+        assert_eq!((dir.stat()?.ino, name.as_str()), (scene.ino("c")?, "d"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_loop_of_links_ends() -> Test {
+        let scene = Scene::new()?;
+        symlink("two", scene.at("one"))?;
+        symlink("one", scene.at("two"))?;
+        let error = to(&scene.abs("one")?).err().ok_or("walked")?;
+        assert!(error.cause.starts_with("more than 40 links"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_in_a_directory_that_others_may_write_is_not_followed_even_if_sticky() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("open", 0o755)?;
+        symlink("/", scene.at("open/link"))?;
+        for mode in [0o1777, 0o775] {
+            scene.mode("open", mode)?;
+            let error = to(&scene.abs("open/link/x")?).err().ok_or("followed")?;
+            assert_eq!(error.kind, ErrorKind::Permission);
+            assert!(error.hint.is_some());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() -> Test {
+        let scene = Scene::new()?;
+        scene.file("file", "", 0o644)?;
+        let error = to(&scene.abs("file/x")?).err().ok_or("walked")?;
+        assert_eq!((error.kind, error.cause), (ErrorKind::Install, format!("{} is in the way and is no directory", scene.abs("file")?)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_parent_is_safe_where_nobody_else_may_write() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("parent", 0o755)?;
+        scene.folder("parent/dest", 0o777)?;
+        assert!(to(&scene.abs("parent/dest")?)?.parent_is_safe);
+        scene.mode("parent", 0o1777)?;
+        assert!(!to(&scene.abs("parent/dest")?)?.parent_is_safe);
+        Ok(())
+    }
+
+    #[test]
+    fn directories_in_between_are_made_and_the_last_one_is_left() -> Test {
+        let scene = Scene::new()?;
+        let (dir, name) = make_parents(&scene.abs("a/b/c")?)?;
+        assert_eq!((dir.stat()?.ino, name.as_str()), (scene.ino("a/b")?, "c"));
+        assert_eq!(dir.stat()?.mode.bits(), 0o755);
+        assert_eq!(std::fs::read_dir(scene.at("a"))?.count(), 1, "nothing temporary is left");
+        assert!(make_parents(&"/".parse()?).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_strangers_directory_is_passed_but_his_links_are_not() -> Test {
+        if needs_root() {
+            return Ok(());
+        }
+        let scene = Scene::new()?;
+        scene.folder("home", 0o755)?;
+        scene.folder("home/dest", 0o755)?;
+        symlink("/etc", scene.at("home/planted"))?;
+        symlink("dest", scene.at("home/ours"))?;
+        for name in ["home", "home/planted"] {
+            scene.give(name, STRANGER)?;
+        }
+        assert!(!to(&scene.abs("home/dest")?)?.parent_is_safe);
+        for link in ["home/planted/ssl", "home/ours"] {
+            assert!(to(&scene.abs(link)?).is_err_and(|error| error.kind == ErrorKind::Permission), "{link}");
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,267 @@
+//! Files and directories that certsync believes: nobody but root and the running user may have written them.
+//!
+//! ACLs need no look of their own here: a named user's right to write shows in the group bits of the mode, which are then the
+//! ACL's mask (acl(5)).
+
+use super::file::read_whole;
+use super::walk::{Last, Place, make_parents, to};
+use super::{Dir, Stat, users};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
+use nix::unistd::{getegid, geteuid};
+use std::ffi::OsStr;
+use std::io;
+
+/// Checks a file or directory that only the running user or root may have written: used for the spec and include folders.
+/// Refuses (kind `Permission`, with a hint) one that others may write: as root anyone but root, otherwise anyone's write
+/// permission or an owner other than root and the running user. For a file, nobody else may be able to replace it in its directory
+/// either. Links on the way are followed as in [`to`].
+pub fn check_trusted(path: &AbsPath) -> Result<()> {
+    let place = existing(path)?;
+    match &place.file {
+        Some((name, stat)) => {
+            trust_holder(&place, path)?;
+            trust(path, &place.shown(name), stat, '-')
+        }
+        None => trust_top(&place, path),
+    }
+}
+
+/// Reads a file of text that only the running user or root may have written (the spec, an include), at most `limit` bytes:
+/// what is judged is the descriptor that is read. Links are followed as in [`to`]. Not there, too large or not UTF-8: kind `Spec`.
+pub fn read_trusted(path: &AbsPath, limit: u64) -> Result<String> {
+    let place = existing(path)?;
+    let Some((name, _)) = &place.file else {
+        return Err(place.error("is a directory").hint("name a file"));
+    };
+    trust_holder(&place, path)?;
+    let (fd, stat) = place.top()?.open_file(OsStr::new(name)).map_err(|error| place.fault_at(name, &error))?;
+    trust(path, &place.shown(name), &stat, '-')?;
+    let bytes = read_whole(fd, &stat, limit).map_err(|error| place.fault_at(name, &error))?;
+    std::str::from_utf8(bytes.expose()).map(str::to_owned).map_err(|_| place.error("is not UTF-8 text"))
+}
+
+/// Every name in a folder that only the running user or root may write, sorted; none where there is no such folder.
+pub fn list_trusted(path: &AbsPath) -> Result<Vec<String>> {
+    let place = Place::find(path, Last::Directory, ErrorKind::Spec)?;
+    if !place.missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    trust_top(&place, path)?;
+    let entries = place.top()?.entries().map_err(|error| place.fault(&error))?;
+    let name = |entry: super::Entry| {
+        entry.name.into_string().map_err(|raw| place.error(format!("a file name in it is not UTF-8: {}", escape(&raw))).hint("rename it"))
+    };
+    entries.into_iter().map(name).collect()
+}
+
+/// Opens the state directory, making it (0700) where it is missing. Refused: not ours, writable by others, on a network file system.
+pub fn open_private(path: &AbsPath) -> Result<Dir> {
+    let walk = to(path).map_err(of_state)?;
+    if walk.missing.is_empty() {
+        check_private(&walk.dir, path)?;
+        return Ok(walk.dir);
+    }
+    let (parent, name) = make_parents(path).map_err(of_state)?;
+    let owner = (geteuid().as_raw(), getegid().as_raw());
+    let made = parent.make_finished_dir(OsStr::new(&name), owner, Mode::from_bits(0o700));
+    let dir = match made {
+        // Another run of ours was quicker; what is there must pass like any other.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => to(path).map_err(of_state)?.dir,
+        other => other.map_err(|error| state_fault(path, &error))?,
+    };
+    check_private(&dir, path)?;
+    Ok(dir)
+}
+
+fn check_private(dir: &Dir, path: &AbsPath) -> Result<()> {
+    let stat = dir.stat().map_err(|error| state_fault(path, &error))?;
+    let me = users::running_user();
+    if stat.uid != me.uid {
+        let cause = format!("belongs to {}, but certsync runs as {}", users::user_name(stat.uid), me.name);
+        return Err(Error::new(ErrorKind::Permission, path.as_str(), cause)
+            .hint("run certsync as that user, or name another directory with --state-dir"));
+    }
+    if stat.is_writable_by_others(me.uid) {
+        let cause = format!("others may write to it ({})", stat.mode.ls('d'));
+        return Err(Error::new(ErrorKind::Permission, path.as_str(), cause).hint(format!("chmod go-w {path}")));
+    }
+    if dir.is_on_network().map_err(|error| state_fault(path, &error))? {
+        return Err(Error::new(
+            ErrorKind::State,
+            path.as_str(),
+            "is on a network file system, where locks and durable writes cannot be relied on",
+        )
+        .hint("name a directory on a local disk with --state-dir"));
+    }
+    Ok(())
+}
+
+fn of_state(mut error: Error) -> Error {
+    if error.kind == ErrorKind::Install {
+        error.kind = ErrorKind::State;
+    }
+    error
+}
+
+fn state_fault(path: &AbsPath, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Error::io(ErrorKind::Permission, path, error).hint("name another directory with --state-dir"),
+        _ => Error::io(ErrorKind::State, path, error),
+    }
+}
+
+fn existing(path: &AbsPath) -> Result<Place> {
+    let place = Place::find(path, Last::FileToo, ErrorKind::Spec)?;
+    if place.missing.is_empty() {
+        return Ok(place);
+    }
+    Err(place.error("no such file or directory"))
+}
+
+/// The directory at the end of the walk: others must not be able to add to it, so a sticky bit does not help.
+fn trust_top(place: &Place, path: &AbsPath) -> Result<()> {
+    let stat = place.top()?.stat().map_err(|error| place.fault(&error))?;
+    trust(path, &place.shown(""), &stat, 'd')
+}
+
+/// The directory of a trusted file: others must not be able to replace it, which a sticky bit prevents.
+fn trust_holder(place: &Place, path: &AbsPath) -> Result<()> {
+    let stat = place.top()?.stat().map_err(|error| place.fault(&error))?;
+    let is_sticky = stat.mode.bits() & 0o1000 != 0;
+    if is_sticky && (stat.uid == 0 || stat.uid == geteuid().as_raw()) {
+        return Ok(());
+    }
+    trust(path, &place.shown(""), &stat, 'd')
+}
+
+fn trust(path: &AbsPath, at: &str, stat: &Stat, letter: char) -> Result<()> {
+    let me = geteuid().as_raw();
+    if !stat.is_writable_by_others(me) {
+        return Ok(());
+    }
+    let what = if at == path.as_str() { String::new() } else { format!("{at}: ") };
+    let (cause, hint) = if stat.uid != 0 && stat.uid != me {
+        let cause = format!("{what}belongs to {}, who could change what certsync does here", users::user_name(stat.uid));
+        (cause, if me == 0 { format!("chown root {at}") } else { String::from("use a copy of your own, or one that belongs to root") })
+    } else {
+        (format!("{what}others may write to it ({})", stat.mode.ls(letter)), format!("chmod go-w {at}"))
+    };
+    Err(Error::new(ErrorKind::Permission, path.as_str(), cause).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_trusted, list_trusted, open_private, read_trusted};
+    use crate::base::ErrorKind;
+    use crate::host::testing::{STRANGER, Scene, Test, needs_root};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_file_that_only_we_may_write_is_read() -> Test {
+        let scene = Scene::new()?;
+        scene.file("spec.yaml", "version: 1\n", 0o644)?;
+        symlink("spec.yaml", scene.at("link.yaml"))?;
+        assert_eq!(read_trusted(&scene.abs("spec.yaml")?, 100)?, "version: 1\n");
+        assert_eq!(read_trusted(&scene.abs("link.yaml")?, 100)?, "version: 1\n");
+        check_trusted(&scene.abs("link.yaml")?)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused_with_the_way_out() -> Test {
+        let scene = Scene::new()?;
+        for mode in [0o664, 0o646] {
+            scene.file("spec.yaml", "", mode)?;
+            let error = read_trusted(&scene.abs("spec.yaml")?, 100).err().ok_or("believed")?;
+            assert_eq!(error.kind, ErrorKind::Permission);
+            assert_eq!(error.hint, Some(format!("chmod go-w {}", scene.abs("spec.yaml")?)));
+            assert_eq!(check_trusted(&scene.abs("spec.yaml")?), Err(error));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_in_a_folder_that_others_may_write_is_refused_unless_it_is_sticky() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("open", 0o777)?;
+        scene.file("open/spec.yaml", "", 0o644)?;
+        assert!(check_trusted(&scene.abs("open/spec.yaml")?).is_err());
+        scene.mode("open", 0o1777)?;
+        check_trusted(&scene.abs("open/spec.yaml")?)?;
+        assert!(list_trusted(&scene.abs("open")?).is_err(), "others may add includes");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_missing_too_large_or_not_text_is_a_fault_of_the_spec() -> Test {
+        let scene = Scene::new()?;
+        scene.file("long", "12345", 0o644)?;
+        std::fs::write(scene.at("raw"), b"\xff\xfe")?;
+        for (name, cause) in
+            [("none", "no such file or directory"), ("long", "larger than 4 bytes"), ("raw", "is not UTF-8 text"), ("", "is a directory")]
+        {
+            let error = read_trusted(&scene.abs(name)?, 4).err().ok_or("read")?;
+            assert_eq!((error.kind, error.cause.split(" at /").next()), (ErrorKind::Spec, Some(cause)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_spec_keeps_nobody_waiting() -> Test {
+        let scene = Scene::new()?;
+        scene.fifo("spec.yaml")?;
+        assert!(read_trusted(&scene.abs("spec.yaml")?, 100).is_err_and(|error| error.cause.starts_with("not a regular file")));
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_lists_nothing() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("certs.d", 0o755)?;
+        scene.file("certs.d/b.yaml", "", 0o644)?;
+        scene.file("certs.d/a.yaml", "", 0o644)?;
+        assert_eq!(list_trusted(&scene.abs("certs.d")?)?, ["a.yaml", "b.yaml"]);
+        assert_eq!(list_trusted(&scene.abs("none")?)?, Vec::<String>::new());
+        Ok(())
+    }
+
+    #[test]
+    fn the_state_directory_is_made_private_and_refused_when_others_may_write() -> Test {
+        let scene = Scene::new()?;
+        let path = scene.abs("var/lib/certsync")?;
+        assert_eq!(open_private(&path)?.stat()?.mode.bits(), 0o700);
+        open_private(&path)?;
+        scene.mode("var/lib/certsync", 0o720)?;
+        assert!(open_private(&path).is_err_and(|error| error.kind == ErrorKind::Permission));
+        Ok(())
+    }
+
+    #[test]
+    fn what_belongs_to_a_stranger_is_not_believed() -> Test {
+        if needs_root() {
+            return Ok(());
+        }
+        let scene = Scene::new()?;
+        scene.file("spec.yaml", "", 0o644)?;
+        scene.folder("state", 0o700)?;
+        scene.give("spec.yaml", STRANGER)?;
+        scene.give("state", STRANGER)?;
+        for refused in [read_trusted(&scene.abs("spec.yaml")?, 9).err(), open_private(&scene.abs("state")?).err()] {
+            assert_eq!(refused.map(|error| error.kind), Some(ErrorKind::Permission));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_of_a_stranger_leads_nowhere() -> Test {
+        if needs_root() {
+            return Ok(());
+        }
+        let scene = Scene::new()?;
+        scene.file("spec.yaml", "", 0o644)?;
+        symlink("spec.yaml", scene.at("link.yaml"))?;
+        scene.give("link.yaml", STRANGER)?;
+        assert!(read_trusted(&scene.abs("link.yaml")?, 9).is_err_and(|error| error.kind == ErrorKind::Permission));
+        Ok(())
+    }
+}
