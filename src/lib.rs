@@ -3,8 +3,11 @@
 //! The flow, and the folders that show it, are drawn in `ARCHITECTURE.md`.
 
 pub mod base;
+pub mod commands;
 pub mod host;
 pub mod material;
 pub mod plan;
+pub mod progress;
 pub mod spec;
 pub mod state;
+pub mod status;

@@ -1,10 +1,8 @@
-//! certsync, the program: parses, calls, exits.
+//! Parses, calls, exits; everything else is in the library.
 
+use certsync::commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = certsync::host::process::shim_if_asked() {
-        return code;
-    }
-    ExitCode::SUCCESS
+    commands::run(std::env::args_os())
 }

@@ -1,7 +1,7 @@
 //! The report: what `plan --format json` and `apply --format json` print (design, section 7).
 
-use super::{Change, Outcome, Phase, Reason};
-use crate::base::{AbsPath, Digest, Error, HookName, SetName};
+use super::{Change, Due, HookPlan, InstallPlan, Outcome, Phase, Plan, Reason, SetPlan};
+use crate::base::{AbsPath, Digest, Error, ErrorKind, HookName, SetName};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ pub struct Report {
     /// The hooks that ran (in a plan: would run), in that order.
     pub hooks: Vec<HookReport>,
     /// The hosts directly below; always empty on a stand-alone host.
-    pub servers: [(); 0],
+    pub servers: Vec<ServerReport>,
     /// What went wrong outside any set or hook.
     pub errors: Vec<Error>,
     /// What the operator should know though nothing failed.
@@ -84,6 +84,70 @@ pub struct HookReport {
     pub output: String,
 }
 
+/// One host directly below.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ServerReport {
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub result: ServerResult,
+    /// What it has of each set.
+    pub sets: Vec<ServerSet>,
+    /// The hooks that ran there.
+    pub hooks: Vec<HookReport>,
+    /// Why it failed.
+    pub error: Option<Error>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What became of a host below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerResult {
+    /// It had everything already and was not contacted.
+    Unchanged,
+    /// It has taken what it should have.
+    Done,
+    /// It was signalled, or will be reached by a later run.
+    Waiting,
+    /// It did not answer.
+    Unreachable,
+    /// It refused, or something failed there.
+    Failed,
+}
+
+/// What a host below has of one set.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ServerSet {
+    /// The set.
+    pub name: SetName,
+    /// The version.
+    pub digest: Digest,
+    /// The origin's number for that version.
+    pub revision: u64,
+    /// What may be believed of it.
+    pub level: Level,
+}
+
+/// What an upstream may believe of a set on a host below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Verified and on disk.
+    Stored,
+    /// Observed equal.
+    Installed,
+    /// The hooks have succeeded as well.
+    Done,
+    /// Kept where a rollback put it.
+    Held,
+    /// Refused there.
+    Refused,
+    /// Failed there.
+    Failed,
+}
+
 /// What became of a hook's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -92,8 +156,163 @@ pub enum HookResult {
     Ok,
     /// It failed; it stays owed.
     Failed,
-    /// It has not run and is owed.
+    /// It has not run and is owed. In a plan: owed from before, it would run.
     Owed,
-    /// In a plan: it would run.
+    /// In a plan: it would run, since something changes.
     Due,
+}
+
+/// Whether a report tells what would be or what was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tense {
+    /// What would be: the answer of `plan`.
+    Plan,
+    /// What was done: the answer of `apply` and its like.
+    Done,
+}
+
+/// One failure, wherever in a report it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What failed.
+    pub error: Error,
+    /// What a failed hook printed; empty otherwise.
+    pub output: String,
+}
+
+impl Report {
+    /// An empty report of this build.
+    pub fn new(server: Option<String>) -> Self {
+        Report {
+            certsync: env!("CARGO_PKG_VERSION").to_owned(),
+            server,
+            changed: false,
+            failed: false,
+            sets: Vec::new(),
+            hooks: Vec::new(),
+            servers: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What `plan` would bring about.
+    pub fn of_plan(plan: &Plan, server: Option<String>) -> Self {
+        let mut report = Report::new(server);
+        report.sets = plan.sets.iter().map(set_report).collect();
+        report.hooks = plan.hooks.iter().flat_map(hook_reports).collect();
+        report.settle(Tense::Plan);
+        report
+    }
+
+    /// The report of a run that could not start.
+    pub fn of_errors(errors: Vec<Error>) -> Self {
+        let mut report = Report::new(None);
+        report.errors = errors;
+        report.failed = true;
+        report
+    }
+
+    /// Works out `changed` and `failed` from the parts (the table at the end of the design's section 7).
+    pub fn settle(&mut self, tense: Tense) {
+        let installs = || self.sets.iter().flat_map(|set| &set.installs);
+        let hook_changes = |hook: &HookReport| match tense {
+            Tense::Plan => matches!(hook.result, HookResult::Due | HookResult::Owed),
+            Tense::Done => matches!(hook.result, HookResult::Ok | HookResult::Failed) && hook.phase != Phase::Check,
+        };
+        let hook_fails = |hook: &HookReport| tense == Tense::Done && matches!(hook.result, HookResult::Failed | HookResult::Owed);
+        self.changed = self.sets.iter().any(|set| set.result.is_change())
+            || installs().any(|install| install.changed || install.result.is_change())
+            || self.hooks.iter().any(hook_changes);
+        self.failed = !self.errors.is_empty()
+            || self.sets.iter().any(|set| set.result.is_failure() || set.error.is_some())
+            || installs().any(|install| install.result.is_failure() || install.error.is_some())
+            || self.hooks.iter().any(hook_fails);
+    }
+
+    /// Everything that failed, in the order of the report; the same error is told once.
+    pub fn failures(&self) -> Vec<Failure> {
+        let mut found: Vec<Failure> = Vec::new();
+        let mut add = |error: &Error, output: &str| {
+            if !found.iter().any(|failure| failure.error == *error && failure.output == output) {
+                found.push(Failure { error: error.clone(), output: output.to_owned() });
+            }
+        };
+        for set in &self.sets {
+            set.error.iter().for_each(|error| add(error, ""));
+            for install in &set.installs {
+                install.error.iter().for_each(|error| add(error, ""));
+            }
+        }
+        for hook in self.hooks.iter().filter(|hook| hook.result == HookResult::Failed) {
+            add(&hook.error(), &hook.output);
+        }
+        self.errors.iter().for_each(|error| add(error, ""));
+        found
+    }
+}
+
+impl HookReport {
+    /// A failed hook in the form of an error.
+    fn error(&self) -> Error {
+        let subject = match &self.set {
+            Some(set) => format!("hook {} for {set}", self.name),
+            None => format!("hook {}", self.name),
+        };
+        let cause = match self.status {
+            Some(status) => format!("{} failed with exit status {status}", self.phase.word()),
+            None => format!("{} failed", self.phase.word()),
+        };
+        Error::new(ErrorKind::Hook, subject, cause)
+    }
+}
+
+impl Phase {
+    /// As it is written in a spec.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Check => "check",
+            Phase::Run => "run",
+            Phase::Verify => "verify",
+        }
+    }
+}
+
+fn set_report(set: &SetPlan) -> SetReport {
+    SetReport {
+        name: set.name.clone(),
+        digest: set.digest,
+        result: set.result,
+        reason: set.reason,
+        installs: set.installs.iter().map(install_report).collect(),
+        error: set.error.clone(),
+        warnings: set.warnings.clone(),
+    }
+}
+
+fn install_report(install: &InstallPlan) -> InstallReport {
+    InstallReport {
+        dest: install.dest.clone(),
+        result: install.result,
+        changed: install.result.is_change(),
+        reason: install.reason,
+        diff: install.changes.clone(),
+        notes: install.notes.clone(),
+        error: install.error.clone(),
+    }
+}
+
+fn hook_reports(hook: &HookPlan) -> impl Iterator<Item = HookReport> {
+    let result = match hook.due {
+        Due::Change => HookResult::Due,
+        Due::Owed => HookResult::Owed,
+    };
+    hook.phases.iter().map(move |phase| HookReport {
+        name: hook.name.clone(),
+        set: None,
+        phase: *phase,
+        result,
+        status: None,
+        output: String::new(),
+    })
 }

@@ -1,0 +1,300 @@
+//! A report as an operator reads it: per set a header and a unified diff, then the hooks, then one line that sums up.
+
+use super::{Change, HookReport, HookResult, InstallReport, Outcome, Reason, Report, SetReport, Tense};
+use crate::base::printable;
+use similar::{ChangeTag, TextDiff};
+use std::fmt::Write;
+
+/// Whether colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// Plain text.
+    No,
+    /// With SGR sequences (ECMA-48, 8.3.117).
+    Yes,
+}
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Sets with something to say.
+    Changes,
+    /// Unchanged sets as well.
+    All,
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Bold,
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+}
+
+impl Paint {
+    fn line(self, style: Style, text: &str) -> String {
+        let code = match style {
+            Style::Bold => "1",
+            Style::Red => "31",
+            Style::Green => "32",
+            Style::Yellow => "33",
+            Style::Cyan => "36",
+        };
+        match self {
+            Paint::No => format!("{text}\n"),
+            Paint::Yes => format!("\u{1b}[{code}m{text}\u{1b}[0m\n"),
+        }
+    }
+}
+
+/// The report as data, with a final line break.
+pub fn json(report: &Report) -> String {
+    // A report holds no map with keys that are not text and no number that JSON lacks, so writing it cannot fail.
+    let mut out = serde_json::to_string_pretty(report).unwrap_or_default();
+    out.push('\n');
+    out
+}
+
+/// The report as text, with a final line break. Errors are named by their cause alone; who prints the report prints
+/// them in full, with their hints, on stderr.
+pub fn text(report: &Report, tense: Tense, paint: Paint, detail: Detail) -> String {
+    let mut out = String::new();
+    for set in report.sets.iter().filter(|set| detail == Detail::All || says_something(set)) {
+        out.push_str(&set_text(set, tense, paint));
+    }
+    out.push_str(&hooks_text(&report.hooks, tense, paint));
+    for error in &report.errors {
+        out.push_str(&paint.line(Style::Red, &format!("error: {}", printable(&error.to_string()))));
+    }
+    for warning in &report.warnings {
+        out.push_str(&paint.line(Style::Yellow, &format!("warning: {}", printable(warning))));
+    }
+    out.push_str(&paint.line(Style::Bold, &summary(report, tense)));
+    out
+}
+
+fn says_something(set: &SetReport) -> bool {
+    set.result != Outcome::Unchanged
+        || set.reason.is_some()
+        || set.error.is_some()
+        || !set.warnings.is_empty()
+        || set.installs.iter().any(install_says_something)
+}
+
+fn install_says_something(install: &InstallReport) -> bool {
+    install.result != Outcome::Unchanged
+        || install.changed
+        || !install.diff.is_empty()
+        || !install.notes.is_empty()
+        || install.error.is_some()
+}
+
+fn set_text(set: &SetReport, tense: Tense, paint: Paint) -> String {
+    let mut out = paint.line(Style::Bold, &header(set.name.as_str(), set.result, set.reason, tense));
+    if let Some(error) = &set.error {
+        out.push_str(&paint.line(Style::Red, &format!("  error: {}", printable(&error.cause))));
+    }
+    for warning in &set.warnings {
+        out.push_str(&paint.line(Style::Yellow, &format!("  warning: {}", printable(warning))));
+    }
+    for install in set.installs.iter().filter(|install| install_says_something(install)) {
+        out.push_str(&install_text(set, install, tense, paint));
+    }
+    out
+}
+
+fn install_text(set: &SetReport, install: &InstallReport, tense: Tense, paint: Paint) -> String {
+    let mut out = String::new();
+    if install.result != set.result || (install.reason.is_some() && install.reason != set.reason) {
+        let _ = writeln!(out, "  {}", header(install.dest.as_str(), install.result, install.reason, tense));
+    }
+    if let Some(error) = install.error.as_ref().filter(|error| Some(*error) != set.error.as_ref()) {
+        out.push_str(&paint.line(Style::Red, &format!("  error: {}: {}", install.dest, printable(&error.cause))));
+    }
+    for note in &install.notes {
+        let _ = writeln!(out, "  note: {}: {}", install.dest, printable(note));
+    }
+    for change in &install.diff {
+        out.push_str(&change_text(install.dest.as_str(), change, paint));
+    }
+    out
+}
+
+fn header(name: &str, result: Outcome, reason: Option<Reason>, tense: Tense) -> String {
+    let what = match (result, reason) {
+        (Outcome::Unchanged, Some(Reason::Hook)) => return format!("{name}: hook owed"),
+        _ => outcome_words(result, tense),
+    };
+    match reason {
+        Some(reason) => format!("{name}: {what} ({})", reason_words(reason)),
+        None => format!("{name}: {what}"),
+    }
+}
+
+/// What a result is called.
+fn outcome_words(result: Outcome, tense: Tense) -> &'static str {
+    match (result, tense) {
+        (Outcome::Unchanged, _) => "unchanged",
+        (Outcome::Held, _) => "held by a rollback",
+        (Outcome::Waiting, _) => "waiting",
+        (Outcome::Orphaned, _) => "orphaned",
+        (Outcome::Installed, Tense::Plan) => "to install",
+        (Outcome::Installed, Tense::Done) => "installed",
+        (Outcome::Repaired, Tense::Plan) => "to repair",
+        (Outcome::Repaired, Tense::Done) => "repaired",
+        (Outcome::Staged, Tense::Plan) => "to stage",
+        (Outcome::Staged, Tense::Done) => "staged",
+        (Outcome::Refused, _) => "refused",
+        (Outcome::RolledBack, _) => "rolled back",
+        (Outcome::Failed, _) => "failed",
+    }
+}
+
+fn reason_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Renewed => "renewed",
+        Reason::New => "new",
+        Reason::Drift => "drift",
+        Reason::Spec => "spec changed",
+        Reason::Hook => "hook owed",
+        Reason::Rollback => "rollback",
+    }
+}
+
+/// The unified diff of one file, as `diff -u` writes it.
+fn change_text(dest: &str, change: &Change, paint: Paint) -> String {
+    if change.before == change.after {
+        return String::new();
+    }
+    let path = match change.path.as_str() {
+        "." => dest.to_owned(),
+        path => printable(&format!("{}/{path}", dest.trim_end_matches('/'))),
+    };
+    let side = |content: &Option<String>| if content.is_some() { path.clone() } else { "/dev/null".to_owned() };
+    let mut out = paint.line(Style::Bold, &format!("--- {}", side(&change.before)));
+    out.push_str(&paint.line(Style::Bold, &format!("+++ {}", side(&change.after))));
+    let (before, after) = (lines(change.before.as_deref()), lines(change.after.as_deref()));
+    let diff = TextDiff::from_lines(&before, &after);
+    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
+        out.push_str(&paint.line(Style::Cyan, hunk.header().to_string().trim_end()));
+        for line in hunk.iter_changes() {
+            let content = line.value().trim_end_matches('\n');
+            match line.tag() {
+                ChangeTag::Equal => {
+                    let _ = writeln!(out, " {content}");
+                }
+                ChangeTag::Delete => out.push_str(&paint.line(Style::Red, &format!("-{content}"))),
+                ChangeTag::Insert => out.push_str(&paint.line(Style::Green, &format!("+{content}"))),
+            }
+        }
+    }
+    out
+}
+
+/// One side of a diff: every line printable and ended, so that no two sides differ by a missing line break.
+fn lines(content: Option<&str>) -> String {
+    content.unwrap_or_default().lines().map(|line| printable(line) + "\n").collect()
+}
+
+/// One line for each hook and set: what its parts came to, or would.
+fn hooks_text(hooks: &[HookReport], tense: Tense, paint: Paint) -> String {
+    let mut out = String::new();
+    let mut rest = hooks;
+    while let Some(first) = rest.first() {
+        let same = rest.iter().take_while(|hook| hook.name == first.name && hook.set == first.set).count();
+        let (group, others) = rest.split_at(same.max(1));
+        rest = others;
+        let parts: Vec<String> = group.iter().map(|hook| phase_text(hook, tense)).collect();
+        let whose = first.set.as_ref().map(|set| format!(" for {set}")).unwrap_or_default();
+        let line = format!("hook {}{whose}: {}", first.name, parts.join(", "));
+        let style = match tense {
+            Tense::Done if group.iter().any(|hook| hook.result != HookResult::Ok) => Style::Red,
+            _ => Style::Bold,
+        };
+        out.push_str(&paint.line(style, &line));
+    }
+    out
+}
+
+fn phase_text(hook: &HookReport, tense: Tense) -> String {
+    let word = hook.phase.word();
+    match (hook.result, tense) {
+        (HookResult::Ok, _) => format!("{word} ok"),
+        (HookResult::Failed, _) => match hook.status {
+            Some(status) => format!("{word} failed (exit status {status})"),
+            None => format!("{word} failed"),
+        },
+        (HookResult::Owed, Tense::Plan) => format!("{word} (owed)"),
+        (HookResult::Owed, Tense::Done) => format!("{word} owed"),
+        (HookResult::Due, _) => word.to_owned(),
+    }
+}
+
+/// The last line: how many installs came to what, and which hooks run or ran.
+fn summary(report: &Report, tense: Tense) -> String {
+    let counts = counts(report, tense);
+    let hooks = hook_names(&report.hooks);
+    let nothing = !report.changed && !report.failed;
+    let start = match (tense, nothing) {
+        (Tense::Plan, false) => "plan: ",
+        (Tense::Done, false) => "applied: ",
+        (_, true) => "nothing to do: ",
+    };
+    let mut line = if counts.is_empty() && nothing { "nothing to do".to_owned() } else { format!("{start}{}", counts.join(", ")) };
+    if counts.is_empty() && !nothing {
+        line.push_str("nothing");
+    }
+    if !hooks.is_empty() {
+        let _ = write!(line, "; hooks: {}", hooks.join(", "));
+    }
+    line
+}
+
+/// The outcomes in the order in which they are counted.
+const COUNTED: [Outcome; 10] = [
+    Outcome::Installed,
+    Outcome::Repaired,
+    Outcome::Staged,
+    Outcome::Refused,
+    Outcome::RolledBack,
+    Outcome::Failed,
+    Outcome::Held,
+    Outcome::Waiting,
+    Outcome::Orphaned,
+    Outcome::Unchanged,
+];
+
+fn counts(report: &Report, tense: Tense) -> Vec<String> {
+    let outcomes: Vec<Outcome> = report.sets.iter().flat_map(set_outcomes).collect();
+    COUNTED
+        .iter()
+        .map(|kind| (kind, outcomes.iter().filter(|outcome| *outcome == kind).count()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| match kind {
+            Outcome::Held => format!("{count} held"),
+            _ => format!("{count} {}", outcome_words(*kind, tense)),
+        })
+        .collect()
+}
+
+/// A set counts once for each of its installs; one without any, or refused as a whole, counts once.
+fn set_outcomes(set: &SetReport) -> Vec<Outcome> {
+    if set.installs.is_empty() || matches!(set.result, Outcome::Refused | Outcome::Waiting) {
+        return vec![set.result];
+    }
+    set.installs.iter().map(|install| install.result).collect()
+}
+
+fn hook_names(hooks: &[HookReport]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for hook in hooks {
+        if !names.iter().any(|name| name == hook.name.as_str()) {
+            names.push(hook.name.to_string());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! What is installed here, how long it lasts and what is owed: the answer of `certsync status`.
+
+mod health;
+mod prometheus;
+mod table;
+mod time;
+
+pub use health::{Health, Thresholds, Verdict, verdict};
+pub use prometheus::prometheus;
+pub use table::table;
+
+use crate::base::{AbsPath, Digest, Error, HookName, KeyFingerprint, SetName};
+use crate::plan::Outcome;
+use crate::spec::{DesiredSet, Hook};
+use crate::state::{GenerationState, InstallState, State};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// The whole answer.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct StatusReport {
+    /// The version of certsync.
+    pub certsync: String,
+    /// This host's name in the spec, or null for a stand-alone host.
+    pub server: Option<String>,
+    /// When this was looked at, Unix seconds.
+    pub now: i64,
+    /// When `apply` last ran to its end, Unix seconds.
+    pub last_run: Option<i64>,
+    /// When it last did so without a failure, Unix seconds.
+    pub last_success: Option<i64>,
+    /// Every place of every set, in spec order, orphans last.
+    pub installs: Vec<InstallStatus>,
+    /// What stands in the way of a run.
+    pub errors: Vec<Error>,
+}
+
+/// One place of one set.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct InstallStatus {
+    /// The set.
+    pub set: SetName,
+    /// The directory.
+    pub dest: AbsPath,
+    /// What `plan` says about it now, where it was asked.
+    pub result: Option<Outcome>,
+    /// The version in place; null where nothing is, or where it was adopted.
+    pub digest: Option<Digest>,
+    /// The generation in place.
+    pub generation: Option<String>,
+    /// Names of the leaves, each once.
+    pub names: Vec<String>,
+    /// The earliest end of validity of the leaves, Unix seconds.
+    pub not_after: Option<i64>,
+    /// Whole days until then; negative once it is over.
+    pub days_left: Option<i64>,
+    /// Since when this generation is in place, Unix seconds.
+    pub since: Option<i64>,
+    /// The hooks that follow a change here.
+    pub hooks: Vec<HookStatus>,
+    /// Whether the host differs from what was installed.
+    pub drift: Drift,
+    /// No longer in the spec; its files stay.
+    pub orphaned: bool,
+    /// Held by `rollback`.
+    pub held: bool,
+    /// A failing check took a newer version back.
+    pub returned: bool,
+    /// A revoked key is in use.
+    pub revoked: bool,
+    /// Why the set or this place of it fails.
+    pub error: Option<Error>,
+}
+
+/// One hook at one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HookStatus {
+    /// Its name.
+    pub name: HookName,
+    /// Whether it is owed.
+    pub owed: Owed,
+}
+
+/// Whether a hook is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Owed {
+    /// It has succeeded for what is installed.
+    No,
+    /// All of it.
+    Run,
+    /// Only `verify`.
+    Verify,
+}
+
+/// Whether the host differs from what was installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Drift {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// It could not be looked at.
+    Unknown,
+}
+
+/// What was seen of one place without changing anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// What `plan` says about it.
+    pub result: Option<Outcome>,
+    /// Whether it drifted.
+    pub drift: Drift,
+    /// What stands in the way.
+    pub error: Option<Error>,
+}
+
+/// Everything beside the state that status is made of.
+pub struct Inputs<'a> {
+    /// This host's name in the spec.
+    pub server: Option<String>,
+    /// Unix seconds.
+    pub now: i64,
+    /// Modification time of `last-run`, Unix seconds.
+    pub last_run: Option<i64>,
+    /// Modification time of `last-success`, Unix seconds.
+    pub last_success: Option<i64>,
+    /// The sets that belong here, patterns already opened.
+    pub sets: &'a [DesiredSet],
+    /// The hooks of the spec.
+    pub hooks: &'a [Hook],
+    /// The revoked keys of the spec.
+    pub revoked: &'a BTreeSet<KeyFingerprint>,
+    /// What was seen at a place.
+    pub seen: &'a dyn Fn(&SetName, &AbsPath) -> Seen,
+    /// What stands in the way of a run.
+    pub errors: Vec<Error>,
+}
+
+/// Puts the answer together; pure.
+pub fn status_of(state: &State, inputs: Inputs<'_>) -> StatusReport {
+    let mut installs = Vec::new();
+    let mut told: BTreeSet<(&SetName, &AbsPath)> = BTreeSet::new();
+    for set in inputs.sets {
+        for install in &set.installs {
+            told.insert((&set.name, &install.dest));
+            let known = state.installs.iter().find(|known| known.set == set.name && known.dest == install.dest);
+            let hooks = inputs.hooks.iter().filter(|hook| install.rest.hooks.contains(&hook.name));
+            let hooks = hooks.map(|hook| HookStatus { name: hook.name.clone(), owed: owed(hook, known) }).collect();
+            installs.push(install_status(&set.name, &install.dest, known, hooks, Membership::Wanted, state, &inputs));
+        }
+    }
+    for known in &state.installs {
+        if !told.contains(&(&known.set, &known.dest)) {
+            installs.push(install_status(&known.set, &known.dest, Some(known), Vec::new(), Membership::Orphaned, state, &inputs));
+        }
+    }
+    StatusReport {
+        certsync: env!("CARGO_PKG_VERSION").to_owned(),
+        server: inputs.server,
+        now: inputs.now,
+        last_run: inputs.last_run,
+        last_success: inputs.last_success,
+        installs,
+        errors: inputs.errors,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Membership {
+    Wanted,
+    Orphaned,
+}
+
+fn install_status(
+    set: &SetName,
+    dest: &AbsPath,
+    known: Option<&InstallState>,
+    hooks: Vec<HookStatus>,
+    membership: Membership,
+    state: &State,
+    inputs: &Inputs<'_>,
+) -> InstallStatus {
+    let current = known.and_then(|known| known.current.as_ref());
+    let not_after = current.and_then(|current| current.facts.not_after());
+    let orphaned = membership == Membership::Orphaned;
+    let seen =
+        if orphaned { Seen { result: Some(Outcome::Orphaned), drift: Drift::Unknown, error: None } } else { (inputs.seen)(set, dest) };
+    InstallStatus {
+        set: set.clone(),
+        dest: dest.clone(),
+        result: seen.result,
+        digest: current.and_then(|current| current.digest),
+        generation: current.map(|current| current.name.clone()),
+        names: current.map(names).unwrap_or_default(),
+        not_after,
+        days_left: not_after.map(|end| (end - inputs.now).div_euclid(86_400)),
+        since: current.map(|current| current.since),
+        hooks,
+        drift: seen.drift,
+        orphaned,
+        held: !orphaned && state.sets.get(set).is_some_and(|set| set.hold.is_some()),
+        returned: known.is_some_and(|known| known.returned.is_some()),
+        revoked: current.is_some_and(|current| current.facts.keys.iter().any(|key| inputs.revoked.contains(key))),
+        error: seen.error,
+    }
+}
+
+fn names(current: &GenerationState) -> Vec<String> {
+    let names: BTreeSet<&String> = current.facts.leaves.iter().flat_map(|leaf| &leaf.names).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// A hook without a `run` and a `verify` is only a check; its success is marked as a run.
+fn owed(hook: &Hook, known: Option<&InstallState>) -> Owed {
+    let Some((known, current)) = known.and_then(|known| known.current.as_ref().map(|current| (known, current))) else {
+        return Owed::No;
+    };
+    let mark = known.marks.get(&hook.name);
+    let ran = mark.is_some_and(|mark| mark.run.as_ref() == Some(&current.name));
+    let verified = mark.is_some_and(|mark| mark.verify.as_ref() == Some(&current.name));
+    let runs = hook.run.is_some() || hook.verify.is_none();
+    match (ran || !runs, verified || hook.verify.is_none()) {
+        (true, true) => Owed::No,
+        (false, _) => Owed::Run,
+        (true, false) => Owed::Verify,
+    }
+}
+
+impl InstallStatus {
+    /// The hooks that are owed.
+    pub fn owed(&self) -> impl Iterator<Item = &HookStatus> {
+        self.hooks.iter().filter(|hook| hook.owed != Owed::No)
+    }
+}
+
+/// The answer as data, with a final line break.
+pub fn json(status: &StatusReport) -> String {
+    let mut out = serde_json::to_string_pretty(status).unwrap_or_default();
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests;

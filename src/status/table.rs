@@ -1,0 +1,86 @@
+//! Status as a table for people.
+
+use super::time::{date, minute};
+use super::{Drift, InstallStatus, Owed, StatusReport};
+use crate::base::printable;
+use std::fmt::Write;
+
+/// The table, with a final line break.
+pub fn table(status: &StatusReport) -> String {
+    let mut rows = vec![["SET", "DEST", "DIGEST", "DAYS", "NOT AFTER", "SINCE", "NOTES"].map(str::to_owned)];
+    rows.extend(status.installs.iter().map(row));
+    let widths: Vec<usize> = (0..7).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    let mut out = String::new();
+    if status.installs.is_empty() {
+        out.push_str("nothing is installed\n");
+    } else {
+        for row in &rows {
+            out.push_str(&line(row, &widths));
+        }
+    }
+    for error in &status.errors {
+        let _ = writeln!(out, "error: {}", printable(&error.to_string()));
+    }
+    let when = |time: Option<i64>| time.map_or_else(|| "never".to_owned(), minute);
+    let _ = writeln!(out, "last run {}, last success {}", when(status.last_run), when(status.last_success));
+    out
+}
+
+fn line(row: &[String; 7], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
+        let space = " ".repeat(width - cell.chars().count());
+        // The number of days is the only column of numbers.
+        line.push_str(&if i == 3 { format!("{space}{cell}  ") } else { format!("{cell}{space}  ") });
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+fn row(install: &InstallStatus) -> [String; 7] {
+    let dash = || "-".to_owned();
+    [
+        install.set.to_string(),
+        install.dest.to_string(),
+        install.digest.map_or_else(dash, |digest| digest.to_string()[..12].to_owned()),
+        install.days_left.map_or_else(dash, |days| days.to_string()),
+        install.not_after.map_or_else(dash, date),
+        install.since.map_or_else(dash, minute),
+        notes(install).join("; "),
+    ]
+}
+
+/// What an operator should know about one place, in words.
+pub(super) fn notes(install: &InstallStatus) -> Vec<String> {
+    let mut notes = Vec::new();
+    if install.generation.is_none() {
+        notes.push("not installed".to_owned());
+    }
+    if let Some(error) = &install.error {
+        notes.push(printable(&error.cause));
+    }
+    if install.revoked {
+        notes.push("revoked key".to_owned());
+    }
+    if install.returned {
+        notes.push("newer version rolled back".to_owned());
+    }
+    for hook in install.owed() {
+        let part = if hook.owed == Owed::Verify { " (verify)" } else { "" };
+        notes.push(format!("owed: {}{part}", hook.name));
+    }
+    match install.drift {
+        Drift::No => {}
+        Drift::Yes => notes.push("drift".to_owned()),
+        Drift::Unknown if install.orphaned => {}
+        Drift::Unknown => notes.push("drift unknown".to_owned()),
+    }
+    if install.orphaned {
+        notes.push("orphaned".to_owned());
+    }
+    if install.held {
+        notes.push("held by a rollback".to_owned());
+    }
+    notes
+}
