@@ -30,6 +30,8 @@ pub struct Leaf {
     pub fingerprint: ContentHash,
     /// Fingerprint of its public key.
     pub key: KeyFingerprint,
+    /// Kind of key: `RSA 2048`, `EC P-256`, `Ed25519`.
+    pub key_type: String,
 }
 
 impl SetFacts {

@@ -1,0 +1,182 @@
+//! What a file holds, item by item, and what that makes of the file.
+
+use super::certificate::{self, Certificate};
+use super::der::{Reader, bit_length, sequence, tag};
+use super::facts::FileKind;
+use super::key::{self, Key};
+use super::pem::{self, Block, Pem};
+use super::spki::PublicKey;
+use crate::base::ContentHash;
+use std::sync::Arc;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509CertificationRequest};
+
+/// One thing in a file.
+pub(super) enum Item {
+    /// A certificate.
+    Certificate(Arc<Certificate>),
+    /// A private key.
+    Key(Key),
+    /// A public key.
+    PublicKey(PublicKey),
+    /// A revocation list, its DER.
+    Crl(Vec<u8>),
+    /// A signing request, its DER.
+    Csr(Vec<u8>),
+    /// Diffie-Hellman parameters: length of the prime in bits, SHA-256 of the DER.
+    DhParameters(usize, ContentHash),
+    /// The name of a curve or other parameters that OpenSSL writes before a key.
+    Parameters,
+    /// A block that cannot be read: its label, and why.
+    Damaged(String, &'static str),
+    /// A block of a kind that is not looked into: its label.
+    Other(String),
+}
+
+/// A file's items in order.
+pub(super) struct Contents {
+    /// The items.
+    pub(super) items: Vec<Item>,
+    /// What the file is.
+    pub(super) kind: FileKind,
+}
+
+impl Contents {
+    /// Looks at a file. Any bytes will do.
+    pub(super) fn read(bytes: &[u8]) -> Contents {
+        if bytes.first() == Some(&tag::SEQUENCE) {
+            return Contents::of_der(bytes);
+        }
+        let pem = pem::read(bytes);
+        let items: Vec<Item> = pem.blocks.iter().map(item).collect();
+        let kind = kind(&items, &pem);
+        Contents { items, kind }
+    }
+
+    fn of_der(bytes: &[u8]) -> Contents {
+        let only = |item, kind| Contents { items: vec![item], kind };
+        if let Some(found) = certificate::read_der(bytes) {
+            return only(Item::Certificate(Arc::new(found)), FileKind::Certificates);
+        }
+        match key::read_der(bytes) {
+            Some(found) => only(Item::Key(found), FileKind::PrivateKey),
+            None => Contents { items: Vec::new(), kind: FileKind::Unrecognised },
+        }
+    }
+
+    /// Its certificates in order.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &Arc<Certificate>> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Certificate(found) => Some(found),
+            _ => None,
+        })
+    }
+
+    /// Its private keys in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Key(found) => Some(found),
+            _ => None,
+        })
+    }
+}
+
+/// Labels under which OpenSSL reads certificates; the last carries trust settings behind the certificate.
+pub(super) fn is_certificate_label(label: &str) -> bool {
+    matches!(label, "CERTIFICATE" | "X509 CERTIFICATE" | TRUSTED)
+}
+
+const TRUSTED: &str = "TRUSTED CERTIFICATE";
+
+/// Whether a block's label, whatever else it says, announces a private key.
+fn is_key_label(label: &str) -> bool {
+    label.to_ascii_uppercase().contains("PRIVATE KEY")
+}
+
+fn item(block: &Block) -> Item {
+    let label = block.label.as_str();
+    let der = match &block.body {
+        Ok(der) => der.as_slice(),
+        Err(why) if is_key_label(label) => return Item::Key(Key::Damaged(why)),
+        Err(why) => return Item::Damaged(label.into(), why),
+    };
+    if is_key_label(label) {
+        return Item::Key(if block.encrypted { Key::Encrypted } else { key::read(label, der) });
+    }
+    if is_certificate_label(label) {
+        return match Certificate::read(der) {
+            Ok(found) => Item::Certificate(Arc::new(found)),
+            Err(why) => Item::Damaged(label.into(), why),
+        };
+    }
+    let read = match label {
+        "PUBLIC KEY" => PublicKey::of_spki(der).map(Item::PublicKey),
+        "RSA PUBLIC KEY" => PublicKey::of_parts(super::spki::RSA_ALGORITHM, der).map(Item::PublicKey),
+        "X509 CRL" => whole(CertificateRevocationList::from_der(der).ok()).map(|()| Item::Crl(der.to_vec())),
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
+            whole(X509CertificationRequest::from_der(der).ok()).map(|()| Item::Csr(der.to_vec()))
+        }
+        "DH PARAMETERS" | "X9.42 DH PARAMETERS" => dh(der),
+        "EC PARAMETERS" => is_curve_name(der).then_some(Item::Parameters),
+        _ => Some(Item::Other(label.into())),
+    };
+    read.unwrap_or_else(|| Item::Damaged(label.into(), "it is not what its BEGIN line says"))
+}
+
+/// Nothing may follow: what is shown as public must be that and nothing else.
+fn whole<T>(parsed: Option<(&[u8], T)>) -> Option<()> {
+    parsed.filter(|(rest, _)| rest.is_empty()).map(|_| ())
+}
+
+/// DHParameter (PKCS #3) and DomainParameters (RFC 3279, 2.3.3) both begin with the prime.
+fn dh(der: &[u8]) -> Option<Item> {
+    let prime = sequence(der)?.unsigned()?;
+    Some(Item::DhParameters(bit_length(prime), ContentHash::of(der)))
+}
+
+/// A named curve and nothing else: explicit parameters are rare, and what is not looked into is not public.
+fn is_curve_name(der: &[u8]) -> bool {
+    let mut reader = Reader::new(der);
+    reader.take(tag::OID).is_some() && reader.rest().is_empty()
+}
+
+/// A file is public only if everything in it is recognised as such and nothing around it may be a key.
+fn kind(items: &[Item], pem: &Pem) -> FileKind {
+    if items.iter().any(|item| matches!(item, Item::Key(_))) {
+        return FileKind::PrivateKey;
+    }
+    if !pem.harmless_outside || pem.speaks_of_private_keys {
+        return FileKind::Unrecognised;
+    }
+    let mut kinds = Vec::new();
+    for (item, block) in items.iter().zip(&pem.blocks) {
+        match standing(item, block) {
+            Standing::Public(kind) => kinds.push(kind),
+            Standing::Neutral => {}
+            Standing::Private => return FileKind::Unrecognised,
+        }
+    }
+    if kinds.contains(&FileKind::Certificates) {
+        return FileKind::Certificates;
+    }
+    kinds.first().copied().unwrap_or(FileKind::Unrecognised)
+}
+
+/// What an item says about its file.
+enum Standing {
+    Public(FileKind),
+    Neutral,
+    Private,
+}
+
+fn standing(item: &Item, block: &Block) -> Standing {
+    match item {
+        Item::Certificate(found) if found.trailing && block.label != TRUSTED => Standing::Private,
+        Item::Certificate(_) => Standing::Public(FileKind::Certificates),
+        Item::PublicKey(_) => Standing::Public(FileKind::PublicKey),
+        Item::Crl(_) => Standing::Public(FileKind::Crl),
+        Item::Csr(_) => Standing::Public(FileKind::Csr),
+        Item::DhParameters(..) => Standing::Public(FileKind::DhParameters),
+        Item::Parameters => Standing::Neutral,
+        Item::Key(_) | Item::Damaged(..) | Item::Other(_) => Standing::Private,
+    }
+}
