@@ -3,11 +3,14 @@
 //! The flow, and the folders that show it, are drawn in `ARCHITECTURE.md`.
 
 pub mod base;
+pub mod collect;
 pub mod commands;
 pub mod host;
 pub mod material;
+pub mod observe;
 pub mod plan;
 pub mod progress;
 pub mod spec;
 pub mod state;
 pub mod status;
+pub mod survey;

@@ -1,7 +1,7 @@
 //! The plan: an ordered value, shown by `plan` and run by `apply`.
 
-use crate::base::{AbsPath, Digest, Error, GenerationHash, HookName, Mode, RelPath, SetName};
-use crate::material::SetFacts;
+use crate::base::{AbsPath, Digest, Error, HookName, Mode, RelPath, SetName};
+use crate::state::GenerationState;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -105,34 +105,30 @@ pub struct InstallPlan {
     pub steps: Vec<Step>,
     /// What stands in the way at this `dest`.
     pub error: Option<Error>,
-    /// The generation in place afterwards.
+    /// The generation to be built and switched to.
     pub next: Option<NextGeneration>,
+    /// What is in place and only has to be recorded, where the state does not know it (yet).
+    pub record: Option<GenerationState>,
+    /// Whether a reader of `dest` reads other bytes afterwards.
+    pub content: ContentChange,
 }
 
 /// The generation an install gets.
 #[derive(Debug, Clone)]
 pub struct NextGeneration {
-    /// Its directory name, `<serial>-<hash>`.
-    pub name: String,
-    /// Hash of its paths and contents.
-    pub hash: GenerationHash,
-    /// The version of the set it is made of.
-    pub digest: Digest,
-    /// Facts of that version.
-    pub facts: SetFacts,
+    /// What the state records of it.
+    pub state: GenerationState,
     /// Every file, sorted by path.
     pub files: Vec<PlannedFile>,
-    /// Whether a byte differs from the generation before.
-    pub content: ContentChange,
 }
 
-/// Whether a switch changes what a reader reads.
+/// Whether a reader of `dest` reads other bytes afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentChange {
     /// No byte changes: the hooks' marks move along, none is owed.
-    None,
-    /// At least one byte changes.
-    Some,
+    Same,
+    /// At least one byte changes: every hook of the install is owed.
+    Different,
 }
 
 /// One file of a generation to be made.
@@ -164,12 +160,17 @@ pub enum FileSource {
 pub enum Step {
     /// Make `dest` and what is missing above it.
     MakeDest,
-    /// Give an existing `dest` its owner, group and mode.
-    AdjustDest,
-    /// Make what is there already the first generation, with this name; `replaces` are the names exchanged for links.
+    /// Give an existing `dest` its owner, group and mode, and take away its ACLs.
+    AdjustDest {
+        /// User and group id.
+        owner: (u32, u32),
+        /// Mode.
+        mode: Mode,
+    },
+    /// Make what is there already the first generation, and exchange each name for its link.
     Adopt {
-        /// Name of the generation that holds what was there.
-        generation: String,
+        /// What the state records of the generation that holds what was there.
+        generation: Box<GenerationState>,
         /// Its files.
         files: Vec<PlannedFile>,
     },

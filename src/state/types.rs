@@ -131,3 +131,45 @@ pub struct Mark {
     /// Generation for which `verify` succeeded.
     pub verify: Option<String>,
 }
+
+impl State {
+    /// What is known of the place `dest` of `set`.
+    pub fn install(&self, set: &SetName, dest: &AbsPath) -> Option<&InstallState> {
+        self.position(set, dest).ok().and_then(|at| self.installs.get(at))
+    }
+
+    /// The same, to change it.
+    pub fn install_mut(&mut self, set: &SetName, dest: &AbsPath) -> Option<&mut InstallState> {
+        let at = self.position(set, dest).ok()?;
+        self.installs.get_mut(at)
+    }
+
+    /// The place's entry, made where there is none.
+    pub fn install_entry(&mut self, set: &SetName, dest: &AbsPath, layout: Layout) -> &mut InstallState {
+        let at = match self.position(set, dest) {
+            Ok(at) => at,
+            Err(at) => {
+                self.installs.insert(
+                    at,
+                    InstallState {
+                        set: set.clone(),
+                        dest: dest.clone(),
+                        layout,
+                        made: None,
+                        current: None,
+                        former: Vec::new(),
+                        next: None,
+                        returned: None,
+                        marks: BTreeMap::new(),
+                    },
+                );
+                at
+            }
+        };
+        &mut self.installs[at]
+    }
+
+    fn position(&self, set: &SetName, dest: &AbsPath) -> std::result::Result<usize, usize> {
+        self.installs.binary_search_by(|install| (&install.set, &install.dest).cmp(&(set, dest)))
+    }
+}

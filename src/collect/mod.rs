@@ -1,0 +1,7 @@
+//! Step 4 of apply: read each set this host needs, and judge it.
+
+mod names;
+mod read;
+
+pub use names::{Named, name_sets};
+pub use read::{Accepted, Found, collect, reread};

@@ -1,0 +1,154 @@
+//! Reading one set from its source directory, and judging it.
+
+use crate::base::{ContentHash, Digest, Error, ErrorKind, Result, Secret, SetName};
+use crate::host::source::{Source, SourceFile};
+use crate::host::{Stat, clock};
+use crate::material::{Judging, Material, Refusal, judge, kind_of};
+use crate::spec::{Accept, Desired, DesiredSet, Limits, Matcher};
+use crate::state::{Cache, Known, State};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was found at a set's source.
+pub enum Found {
+    /// The version that was accepted before; only what the cache does not know was read.
+    Same(Digest),
+    /// Another version, or one to be judged anew: it was read, judged and accepted.
+    Accepted(Material),
+    /// It was read and judged, and may not be used.
+    Refused(Error),
+    /// It could not be read.
+    Unreadable(Error),
+}
+
+/// Doors opened once, by `--accept SET=WORD`.
+pub type Accepted = BTreeMap<SetName, BTreeSet<Accept>>;
+
+/// Reads the set's source as far as needed, and judges it when its digest would change, for a new install, and when
+/// `names`, `accept` or `revoked_keys` changed.
+pub fn collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, cache: &mut Cache, now: i64) -> Found {
+    match try_collect(set, desired, state, once, cache, now) {
+        Ok(found) => found,
+        Err(error) if error.kind == ErrorKind::Judgement => Found::Refused(error),
+        Err(error) => Found::Unreadable(error),
+    }
+}
+
+fn try_collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, cache: &mut Cache, now: i64) -> Result<Found> {
+    let known = state.sets.get(&set.name);
+    let new_install = set.installs.iter().any(|install| state.install(&set.name, &install.dest).is_none_or(|i| i.current.is_none()));
+    let reader = Reader::open(set, &desired.limits)?;
+    let digest = reader.digest(cache)?;
+    if let Some(known) = known
+        && known.digest == digest
+        && known.judged == set.judged_hash(&desired.revoked)
+        && !new_install
+    {
+        return Ok(Found::Same(digest));
+    }
+    let material = reader.material(cache)?;
+    let mut accept = set.accept.clone();
+    accept.extend(once.get(&set.name).into_iter().flatten());
+    let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: known.map(|k| &k.facts), now };
+    Ok(match judge(&material, &under) {
+        Ok(()) => Found::Accepted(material),
+        Err(refusals) => Found::Refused(refusal(set, &refusals)),
+    })
+}
+
+/// Reads exactly the version `digest` from the source, if it is still there.
+///
+/// # Errors
+/// Kind `Source`.
+pub fn reread(set: &DesiredSet, limits: &Limits, digest: &Digest, cache: &mut Cache) -> Result<Option<Material>> {
+    let material = Reader::open(set, limits)?.material(cache)?;
+    Ok((material.digest() == *digest).then_some(material))
+}
+
+fn refusal(set: &DesiredSet, refusals: &[Refusal]) -> Error {
+    let cause = refusals.iter().map(|r| r.message.clone()).collect::<Vec<_>>().join("; ");
+    let mut hints: Vec<String> = refusals.iter().filter_map(|r| r.hint.clone()).collect();
+    hints.dedup();
+    if refusals.iter().all(|r| r.door.is_some()) {
+        let doors: BTreeSet<String> =
+            refusals.iter().filter_map(|r| r.door).map(|door| format!("--accept {}={}", set.name, word(door))).collect();
+        hints.push(format!("to install it all the same, once: {}", doors.into_iter().collect::<Vec<_>>().join(" ")));
+    }
+    let error = Error::new(ErrorKind::Judgement, set.name.to_string(), format!("refused: {cause}"));
+    if hints.is_empty() { error } else { error.hint(hints.join("; ")) }
+}
+
+fn word(door: Accept) -> String {
+    serde_json::to_value(door).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// How often a source that changes under the reader is read again.
+const TRIES: u32 = 5;
+
+struct Reader<'a> {
+    set: &'a DesiredSet,
+    limits: &'a Limits,
+    source: Source,
+    matcher: Matcher,
+}
+
+impl<'a> Reader<'a> {
+    fn open(set: &'a DesiredSet, limits: &'a Limits) -> Result<Self> {
+        Ok(Reader { set, limits, source: Source::open(&set.source)?, matcher: set.select.matcher() })
+    }
+
+    fn list(&self) -> Result<Vec<SourceFile>> {
+        let files = self.source.files(self.limits, &|path| self.matcher.wants(path))?;
+        let wrong = |cause: String| Error::new(ErrorKind::Source, self.set.source.to_string(), cause);
+        if files.is_empty() {
+            return Err(wrong("holds no file of this set".into()).hint("see only: and except: of the set"));
+        }
+        let total: u64 = files.iter().map(|file| file.stat.size).sum();
+        if total > self.limits.set {
+            let cause = format!("holds {total} bytes, more than limits.set allows ({})", self.limits.set);
+            return Err(wrong(cause).hint("name the files of the set with only:, or raise limits.set"));
+        }
+        Ok(files)
+    }
+
+    /// The digest, reading only what the cache does not know.
+    fn digest(&self, cache: &mut Cache) -> Result<Digest> {
+        let mut hashes: Vec<(SourceFile, ContentHash)> = Vec::new();
+        for file in self.list()? {
+            let sha256 = match cache.find(&file.stat) {
+                Some(known) => known.sha256,
+                None => self.read(&file, cache)?.1,
+            };
+            hashes.push((file, sha256));
+        }
+        Ok(Digest::of(hashes.iter().map(|(file, hash)| (file.path.as_str(), hash))))
+    }
+
+    fn read(&self, file: &SourceFile, cache: &mut Cache) -> Result<(Secret, ContentHash, Stat)> {
+        let clock = clock::coarse_nanoseconds();
+        let (bytes, stat) = self.source.read(&file.path, self.limits.file)?;
+        let sha256 = bytes.sha256();
+        if self.source.stamps_are_sound() {
+            cache.record(&stat, Known { sha256, kind: kind_of(bytes.expose()) }, clock);
+        }
+        Ok((bytes, sha256, stat))
+    }
+
+    /// Everything as it was at one moment: listed again after the read, and read again if anything moved in between.
+    fn material(&self, cache: &mut Cache) -> Result<Material> {
+        for _ in 0..TRIES {
+            let before = self.list()?;
+            let mut files = Vec::with_capacity(before.len());
+            let mut steady = true;
+            for file in &before {
+                let (bytes, _, stat) = self.read(file, cache)?;
+                steady &= stat == file.stat;
+                files.push((file.path.clone(), bytes));
+            }
+            if steady && self.list()? == before {
+                return Ok(Material::new(files));
+            }
+        }
+        Err(Error::new(ErrorKind::Source, self.set.source.to_string(), "changes faster than it can be read")
+            .hint("try again when the renewal is through"))
+    }
+}

@@ -1,0 +1,228 @@
+//! Looking at a `dest`.
+
+use super::{CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree};
+use crate::base::{AbsPath, Error, ErrorKind, GenerationHash, RelPath, Result, Secret, SetName, escape, printable};
+use crate::host::{Dir, Kind, Stat, clock, users, walk};
+use crate::material::{Description, FileKind, describe, kind_of};
+use crate::state::{Cache, Inode, Known};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Metadata, and contents where the cache does not know them.
+    Metadata,
+    /// Every file described in an operator's words as well, at this time (Unix seconds).
+    Words(i64),
+}
+
+/// No installed file can be larger: the highest limit a spec can set.
+const LARGEST_FILE: u64 = 1 << 30;
+const DEEPEST: usize = 32;
+
+/// Looks at `dest` for `set`. `names` are looked at in `dest` besides those of the current generation; `us` is the
+/// content of `.certsync/owner` when it is ours.
+///
+/// # Errors
+/// Kind `Install` or `Permission`: what stands in the way.
+pub fn observe(dest: &AbsPath, set: &SetName, names: &[&RelPath], us: &str, cache: &mut Cache, depth: Depth) -> Result<ObservedInstall> {
+    let walked = walk::to(dest)?;
+    if !walked.missing.is_empty() {
+        let names = names.iter().map(|name| ((*name).clone(), ObservedName::Missing)).collect();
+        return Ok(ObservedInstall { names, ..ObservedInstall::default() });
+    }
+    Looker { cache, depth }.install(&walked, set, names, us).map_err(|e| Error::io(ErrorKind::Install, dest, &e))
+}
+
+struct Looker<'a> {
+    cache: &'a mut Cache,
+    depth: Depth,
+}
+
+impl Looker<'_> {
+    fn install(&mut self, walked: &walk::Walk, set: &SetName, names: &[&RelPath], us: &str) -> io::Result<ObservedInstall> {
+        let dest = &walked.dir;
+        let stat = dest.stat()?;
+        let meta = own_dir(dest, META)?;
+        let marker = match &meta {
+            Some(meta) => marker(meta, us)?,
+            None => Marker::Nobody,
+        };
+        let mut observed = ObservedInstall {
+            dest: Some(ObservedDest {
+                inode: Inode { dev: stat.dev, ino: stat.ino },
+                uid: stat.uid,
+                gid: stat.gid,
+                mode: stat.mode,
+                wider: dest.has_wider_acl(None)?,
+                parent_is_safe: walked.parent_is_safe,
+                marker,
+            }),
+            ..ObservedInstall::default()
+        };
+        if let Some(meta) = meta
+            && let Some(set_dir) = own_dir(&meta, set.as_str())?
+        {
+            self.generations(&set_dir, &mut observed)?;
+        }
+        let mut wanted: Vec<RelPath> = names.iter().map(|name| (*name).clone()).collect();
+        wanted.extend(observed.tree.iter().flat_map(|tree| tree.files.keys().cloned()));
+        for name in wanted {
+            if !observed.names.contains_key(&name) {
+                let found = self.name(dest, &name)?;
+                observed.names.insert(name, found);
+            }
+        }
+        Ok(observed)
+    }
+
+    fn generations(&mut self, set_dir: &Dir, observed: &mut ObservedInstall) -> io::Result<()> {
+        for entry in set_dir.entries()? {
+            observed.leftovers |= is_leftover(&entry.name);
+            if let (Kind::Dir, Some(name)) = (entry.kind, entry.name.to_str())
+                && !name.starts_with('.')
+            {
+                observed.generations.push(name.to_owned());
+            }
+        }
+        observed.current = match set_dir.read_link(OsStr::new(CURRENT)) {
+            Ok(target) => target.into_string().ok(),
+            Err(_) => None,
+        };
+        if let Some(current) = &observed.current
+            && observed.generations.contains(current)
+        {
+            let dir = set_dir.open_dir(OsStr::new(current))?;
+            let mut tree = ObservedTree { files: BTreeMap::new(), hash: None, dirs: Vec::new() };
+            self.tree(&dir, "", &mut tree)?;
+            let hashes: Option<Vec<_>> = tree.files.iter().map(|(path, file)| Some((path.as_str(), file.sha256.as_ref()?))).collect();
+            tree.hash = hashes.map(GenerationHash::of);
+            observed.tree = Some(tree);
+        }
+        Ok(())
+    }
+
+    fn tree(&mut self, dir: &Dir, prefix: &str, tree: &mut ObservedTree) -> io::Result<()> {
+        if prefix.matches('/').count() > DEEPEST {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "folders are nested too deeply"));
+        }
+        let stat = dir.stat()?;
+        tree.dirs.push(ObservedDir { uid: stat.uid, gid: stat.gid, mode: stat.mode, wider: dir.has_wider_acl(None)? });
+        for entry in dir.entries()? {
+            let path = format!("{prefix}{}", escape(&entry.name));
+            if entry.kind == Kind::Dir {
+                self.tree(&dir.open_dir(&entry.name)?, &format!("{path}/"), tree)?;
+                continue;
+            }
+            // A strange name was put there by somebody else: under its escaped form it makes the hash differ.
+            if let Ok(path) = path.parse::<RelPath>() {
+                let file = self.file(dir, &entry.name)?;
+                tree.files.insert(path, file);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, dir: &Dir, name: &OsStr) -> io::Result<ObservedFile> {
+        let clock = clock::coarse_nanoseconds();
+        let Some(stat) = dir.stat_at(name)? else { return Err(io::ErrorKind::NotFound.into()) };
+        if stat.kind != Kind::File {
+            return Ok(described(&stat, None, None));
+        }
+        let wider = dir.has_wider_acl(Some(name))?;
+        if self.depth == Depth::Metadata
+            && let Some(known) = self.cache.find(&stat)
+        {
+            return Ok(ObservedFile { wider, ..described(&stat, Some(known), None) });
+        }
+        let (bytes, stat) = dir.read_file(name, LARGEST_FILE)?;
+        let known = self.learn(dir, &bytes, &stat, clock);
+        Ok(ObservedFile { wider, ..described(&stat, Some(known), self.words(&bytes)) })
+    }
+
+    fn learn(&mut self, dir: &Dir, bytes: &Secret, stat: &Stat, clock: i128) -> Known {
+        let known = Known { sha256: bytes.sha256(), kind: kind_of(bytes.expose()) };
+        if dir.stamps_are_sound().unwrap_or(false) {
+            self.cache.record(stat, known, clock);
+        }
+        known
+    }
+
+    fn words(&self, bytes: &Secret) -> Option<Description> {
+        match self.depth {
+            Depth::Metadata => None,
+            Depth::Words(now) => Some(describe(bytes.expose(), now)),
+        }
+    }
+
+    fn name(&mut self, dest: &Dir, name: &RelPath) -> io::Result<ObservedName> {
+        let (folders, leaf) = name.split();
+        let mut dir = dest.try_clone()?;
+        for folder in folders {
+            dir = match dir.stat_at(OsStr::new(folder))? {
+                None => return Ok(ObservedName::Missing),
+                Some(stat) if stat.kind == Kind::Dir => dir.open_dir(OsStr::new(folder))?,
+                Some(_) => return Ok(ObservedName::Obstacle("below something that is no directory")),
+            };
+        }
+        let leaf = OsStr::new(leaf);
+        Ok(match dir.stat_at(leaf)?.map(|stat| stat.kind) {
+            None => ObservedName::Missing,
+            Some(Kind::Link) => {
+                let target = dir.read_link(leaf)?;
+                ObservedName::Link(target.to_str().map_or_else(|| escape(&target), printable))
+            }
+            Some(Kind::File) => ObservedName::File(self.file(&dir, leaf)?),
+            Some(Kind::Dir) => ObservedName::Obstacle("a directory"),
+            Some(Kind::Other) => ObservedName::Obstacle("a device, FIFO or socket"),
+        })
+    }
+}
+
+fn described(stat: &Stat, known: Option<Known>, description: Option<Description>) -> ObservedFile {
+    ObservedFile {
+        sha256: known.map(|known| known.sha256),
+        kind: known.map_or(FileKind::Unrecognised, |known| known.kind),
+        uid: stat.uid,
+        gid: stat.gid,
+        mode: stat.mode,
+        wider: false,
+        description,
+    }
+}
+
+/// Whether certsync itself made this name, for a moment.
+pub fn is_leftover(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(".new-") || name.starts_with(".trash-"))
+}
+
+/// Opens a folder of ours: one that somebody else made in its place, or may write in, is not believed.
+///
+/// # Errors
+/// `PermissionDenied`, saying whose it is.
+pub fn own_dir(dir: &Dir, name: &str) -> io::Result<Option<Dir>> {
+    let Some(found) = dir.find_dir(OsStr::new(name))? else { return Ok(None) };
+    let stat = found.stat()?;
+    let denied = |cause: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, cause));
+    if stat.uid != users::running_user().uid {
+        return denied(format!("{name} belongs to {}, not to the user certsync runs as", users::user_name(stat.uid)));
+    }
+    if stat.mode.bits() & 0o022 != 0 {
+        return denied(format!("others may write in {name}"));
+    }
+    Ok(Some(found))
+}
+
+fn marker(meta: &Dir, us: &str) -> io::Result<Marker> {
+    match meta.read_file(OsStr::new(OWNER_FILE), 8192) {
+        Ok((text, _)) => {
+            let text = String::from_utf8_lossy(text.expose());
+            let text = text.trim_end_matches('\n');
+            Ok(if text == us { Marker::Us } else { Marker::Other(printable(text)) })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Marker::Nobody),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,7 @@
+//! What is on the host now, at one `dest`. Changes nothing.
+
+mod look;
+mod types;
+
+pub use look::{Depth, is_leftover, observe, own_dir};
+pub use types::{CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree};

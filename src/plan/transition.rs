@@ -1,0 +1,62 @@
+//! How carrying out a plan changes what the state records: used by `apply` for real and by `plan` to tell which hooks follow.
+
+use super::{ContentChange, InstallPlan, Step};
+use crate::spec::DesiredInstall;
+use crate::state::{InstallState, Mark};
+
+/// What must be on disk before anything at the `dest` is switched: the next generation, and no mark of a hook that
+/// has not seen it.
+pub fn begin(recorded: &mut InstallState, plan: &InstallPlan, install: &DesiredInstall) {
+    recorded.layout = install.rest.layout;
+    recorded.marks.retain(|hook, _| install.rest.hooks.contains(hook));
+    if let Some(record) = &plan.record {
+        recorded.current = Some(record.clone());
+    }
+    let adopted = plan.steps.iter().find_map(|step| match step {
+        Step::Adopt { generation, .. } => Some(generation.as_ref()),
+        _ => None,
+    });
+    if let Some(adopted) = adopted {
+        recorded.current = Some(adopted.clone());
+        recorded.former.clear();
+    }
+    if plan.content == ContentChange::Different {
+        recorded.marks.clear();
+    } else if let (Some(adopted), None) = (adopted, &plan.next) {
+        // The service has been running on these very bytes: nothing is owed for them.
+        let mark = Mark { run: Some(adopted.name.clone()), verify: Some(adopted.name.clone()) };
+        recorded.marks = install.rest.hooks.iter().map(|hook| (hook.clone(), mark.clone())).collect();
+    } else if let (Some(current), Some(next)) = (&recorded.current, &plan.next) {
+        let (old, new) = (Some(current.name.clone()), Some(next.state.name.clone()));
+        for mark in recorded.marks.values_mut() {
+            for part in [&mut mark.run, &mut mark.verify] {
+                if *part == old {
+                    part.clone_from(&new);
+                }
+            }
+        }
+    }
+    if !plan.steps.is_empty() {
+        recorded.returned = None;
+    }
+    recorded.next = plan.next.as_ref().map(|next| next.state.clone());
+}
+
+/// The next generation is the one in place.
+pub fn promote(recorded: &mut InstallState) {
+    if let Some(next) = recorded.next.take() {
+        if let Some(current) = recorded.current.replace(next) {
+            recorded.former.insert(0, current);
+        }
+    }
+}
+
+/// Back to the former generation; the one that was in place is forgotten and returned.
+pub fn go_back(recorded: &mut InstallState) -> Option<crate::state::GenerationState> {
+    if recorded.former.is_empty() {
+        return None;
+    }
+    recorded.marks.clear();
+    let former = recorded.former.remove(0);
+    recorded.current.replace(former)
+}

@@ -1,0 +1,84 @@
+//! `state.json`: loaded whole, written whole, durably.
+
+use super::{STATE_VERSION, State};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
+use crate::host::Dir;
+use crate::host::dir::{Durability, write_atomic};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+
+const FILE: &str = "state.json";
+/// No state of ten thousand sets comes near; a larger file is not ours.
+const LARGEST: u64 = 256 << 20;
+
+impl State {
+    /// The state of a host on which certsync never ran.
+    pub fn empty(host: String, spec: AbsPath) -> State {
+        State { version: STATE_VERSION, host, spec, sets: BTreeMap::new(), patterns: BTreeSet::new(), installs: Vec::new() }
+    }
+
+    /// Loads it from the state directory, or nothing where there is none yet.
+    ///
+    /// # Errors
+    /// Kind `State`: damaged, written by a newer certsync, or of another spec; the hint names the way out.
+    pub fn load(dir: &Dir, at: &AbsPath, spec: &AbsPath) -> Result<Option<State>> {
+        let path = format!("{at}/{FILE}");
+        let wrong = |cause: String| Error::new(ErrorKind::State, path.clone(), cause).hint(WAY_OUT);
+        let (bytes, stat) = match dir.read_file(OsStr::new(FILE), LARGEST) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(ErrorKind::State, &path, &error)),
+        };
+        if stat.mode.bits() & 0o022 != 0 {
+            return Err(Error::new(ErrorKind::Permission, path, "others may write the state file")
+                .hint("chmod go-w the file, after a look at who changed it"));
+        }
+        let value: serde_json::Value = serde_json::from_slice(bytes.expose()).map_err(|e| wrong(format!("damaged: {e}")))?;
+        let version = value.get("version").and_then(serde_json::Value::as_u64);
+        match version {
+            Some(v) if v > u64::from(STATE_VERSION) => {
+                return Err(Error::new(
+                    ErrorKind::State,
+                    path,
+                    format!("written by a newer certsync (version {v}, this one reads up to {STATE_VERSION})"),
+                )
+                .hint("install that certsync again, or set the state aside with --new-state: every hook then runs once"));
+            }
+            Some(_) => {}
+            None => return Err(wrong("damaged: no version".into())),
+        }
+        let state: State = serde_json::from_value(value).map_err(|e| wrong(format!("damaged: {e}")))?;
+        if state.spec != *spec {
+            return Err(Error::new(ErrorKind::State, path, format!("this state directory serves another spec: {}", state.spec))
+                .hint("name another directory with --state-dir, or, if the spec has moved, set the state aside with --new-state"));
+        }
+        Ok(Some(state))
+    }
+
+    /// Writes it durably: a temporary file, fsync, rename, fsync of the directory.
+    ///
+    /// # Errors
+    /// Kind `State`; the old file is then still whole.
+    pub fn save(&self, dir: &Dir, at: &AbsPath) -> Result<()> {
+        let subject = format!("{at}/{FILE}");
+        let mut bytes = serde_json::to_vec(self).map_err(|e| Error::new(ErrorKind::State, subject.clone(), e.to_string()))?;
+        bytes.push(b'\n');
+        write_atomic(dir, OsStr::new(FILE), &bytes, Mode::from_bits(0o600), Durability::OnDisk)
+            .map_err(|e| Error::io(ErrorKind::State, subject, &e))
+    }
+
+    /// Puts the present file out of the way as `state.json.<seconds>`, kept as evidence.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn set_aside(dir: &Dir, at: &AbsPath, now: i64) -> Result<()> {
+        match dir.rename(OsStr::new(FILE), dir, OsStr::new(&format!("{FILE}.{now}"))) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io(ErrorKind::State, format!("{at}/{FILE}"), &error)),
+        }
+    }
+}
+
+const WAY_OUT: &str = "run once with --new-state: the file is kept beside the new one, and every hook runs once";

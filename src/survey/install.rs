@@ -1,0 +1,110 @@
+//! One place: observed cheaply first, closely only where something differs.
+
+use super::{Keep, NAMES, NO_FACTS, Survey, install_plan};
+use crate::base::{Digest, Error, ErrorKind, RelPath, Result};
+use crate::collect::reread;
+use crate::material::{Material, SetFacts, describe, render};
+use crate::observe::{Depth, ObservedInstall, observe};
+use crate::plan::{Diffed, InstallPlan, Outcome, Situation, Wanted, WantedFile, diff};
+use crate::spec::{DesiredInstall, DesiredSet};
+use crate::state::Inode;
+
+impl Survey<'_> {
+    pub(super) fn install(
+        &mut self,
+        set: &DesiredSet,
+        install: &DesiredInstall,
+        digest: Digest,
+        material: &mut Option<Material>,
+        made: Option<Inode>,
+    ) -> InstallPlan {
+        match self.try_install(set, install, digest, material, made) {
+            Ok(plan) => plan,
+            Err(error) => InstallPlan { error: Some(error), ..install_plan(&install.dest, Outcome::Failed) },
+        }
+    }
+
+    fn try_install(
+        &mut self,
+        set: &DesiredSet,
+        install: &DesiredInstall,
+        digest: Digest,
+        material: &mut Option<Material>,
+        made: Option<Inode>,
+    ) -> Result<InstallPlan> {
+        let observed = observe(&install.dest, &set.name, &[], &self.us, self.cache, Depth::Metadata)?;
+        if let Diffed::Plan(plan) = self.diff(set, install, &Wanted { digest, facts: &NO_FACTS, files: None }, &observed, made) {
+            return Ok(*plan);
+        }
+        let material = self.material(set, digest, material)?;
+        let facts: SetFacts = material.facts().clone();
+        let rendered = render(material, install.files.as_deref())?;
+        let files: Vec<WantedFile> = rendered
+            .into_iter()
+            .map(|file| WantedFile {
+                description: describe(file.bytes.expose(), self.now),
+                path: file.path,
+                sha256: file.sha256,
+                kind: file.kind,
+            })
+            .collect();
+        let names: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
+        let observed = observe(&install.dest, &set.name, &names, &self.us, self.cache, Depth::Words(self.now))?;
+        match self.diff(set, install, &Wanted { digest, facts: &facts, files: Some(&files) }, &observed, made) {
+            Diffed::Plan(plan) => Ok(*plan),
+            Diffed::NeedsFiles => Err(Error::new(ErrorKind::Install, install.dest.to_string(), "cannot be compared")),
+        }
+    }
+
+    fn diff(
+        &self,
+        set: &DesiredSet,
+        install: &DesiredInstall,
+        wanted: &Wanted<'_>,
+        observed: &ObservedInstall,
+        made: Option<Inode>,
+    ) -> Diffed {
+        diff(&Situation {
+            set: &set.name,
+            install,
+            wanted,
+            recorded: self.state.install(&set.name, &install.dest),
+            made,
+            observed,
+            because: self.because,
+            now: self.now,
+            user_name: NAMES.0,
+            group_name: NAMES.1,
+        })
+    }
+
+    /// The material of exactly this version: what was just read, what the store holds, or what the source still has.
+    fn material<'m>(&mut self, set: &DesiredSet, digest: Digest, read: &'m mut Option<Material>) -> Result<&'m Material> {
+        if read.as_ref().is_none_or(|material| material.digest() != digest) {
+            let stored = self.store().and_then(|store| store.load(&set.name, &digest));
+            let found = match stored {
+                Ok(material) => material,
+                Err(error) => match reread(set, &self.desired.limits, &digest, self.cache) {
+                    Ok(Some(material)) => {
+                        self.store_again(set, &material)?;
+                        material
+                    }
+                    Ok(None) | Err(_) => return Err(error),
+                },
+            };
+            return Ok(read.insert(found));
+        }
+        read.as_ref().ok_or_else(|| Error::new(ErrorKind::State, set.name.to_string(), "its material is gone"))
+    }
+
+    fn store_again(&mut self, set: &DesiredSet, material: &Material) -> Result<()> {
+        let revision = self.state.sets.get(&set.name).map_or(0, |known| known.revision);
+        match self.keep {
+            Keep::InStore => {
+                self.store()?.purge_version(&set.name, &material.digest())?;
+                self.store()?.commit(&set.name, material, revision)
+            }
+            Keep::InMemory => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Steps 4 and 5 of apply for every set: collect, observe, diff. `plan`, `apply` and `status` share it.
+
+mod install;
+mod set;
+
+use crate::base::{AbsPath, Error, Result, SetName};
+use crate::collect::{Accepted, name_sets};
+use crate::host::users;
+use crate::material::SetFacts;
+use crate::plan::{ContentChange, HookPlan, InstallPlan, Outcome, Plan, Reason, SetPlan, begin, due, promote};
+use crate::progress::Progress;
+use crate::spec::{Desired, DesiredSet};
+use crate::state::requests::Scope;
+use crate::state::{Cache, Inode, State, Store};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether sources are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sources {
+    /// Yes.
+    Read,
+    /// No: what the state records is what is wanted (`status`, `rollback`).
+    Recorded,
+}
+
+/// What becomes of accepted material.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// It goes into the store.
+    InStore,
+    /// Nothing is written.
+    InMemory,
+}
+
+/// Whether a version that a failing check took back is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Only when material or spec have changed.
+    OnChange,
+    /// Now (`--retry`).
+    Now,
+}
+
+/// What a survey depends on.
+pub struct Survey<'a> {
+    /// This host's part of the spec.
+    pub desired: &'a Desired,
+    /// What is recorded; accepted sets are recorded in it.
+    pub state: &'a mut State,
+    /// Known contents.
+    pub cache: &'a mut Cache,
+    /// The store; none where there is no state directory yet.
+    pub store: Option<Store<'a>>,
+    /// What becomes of accepted material.
+    pub keep: Keep,
+    /// Which sets.
+    pub scope: Scope,
+    /// Whether sources are looked at.
+    pub sources: Sources,
+    /// Doors opened once.
+    pub once: Accepted,
+    /// Whether returned versions are tried again.
+    pub retry: Retry,
+    /// The reason of every change, where the caller knows better.
+    pub because: Option<Reason>,
+    /// Content of `.certsync/owner` where this state directory manages a `dest`.
+    pub us: String,
+    /// Unix seconds.
+    pub now: i64,
+    /// Progress on a terminal.
+    pub progress: Progress,
+}
+
+/// What was found.
+#[derive(Default)]
+pub struct Surveyed {
+    /// The plan, hooks included.
+    pub plan: Plan,
+    /// Every set that belongs here (also those out of scope), patterns resolved.
+    pub sets: Vec<DesiredSet>,
+    /// Patterns that match something.
+    pub matched: BTreeSet<SetName>,
+}
+
+impl Survey<'_> {
+    /// Looks at every set in scope.
+    pub fn run(mut self) -> Surveyed {
+        let named = name_sets(self.desired, self.state);
+        let made: BTreeMap<AbsPath, Inode> =
+            self.state.installs.iter().filter_map(|install| Some((install.dest.clone(), install.made?))).collect();
+        let mut surveyed = Surveyed { sets: named.sets, matched: named.matched, ..Surveyed::default() };
+        for (name, error) in named.errors {
+            surveyed.plan.sets.push(failed(name, error));
+        }
+        for set in &surveyed.sets {
+            if holds(&self.scope, &set.name) {
+                self.progress.step(set.name.as_str());
+                surveyed.plan.sets.push(self.set(set, &made));
+            }
+        }
+        self.progress.finish();
+        if self.scope == Scope::All {
+            surveyed.plan.sets.extend(orphans(&surveyed, self.state, self.now));
+        }
+        surveyed.plan.hooks = hooks_after(self.desired, &surveyed, self.state);
+        surveyed
+    }
+
+    fn store(&self) -> Result<&Store<'_>> {
+        self.store.as_ref().ok_or_else(|| Error::new(crate::base::ErrorKind::State, "the store", "is not there yet"))
+    }
+}
+
+fn holds(scope: &Scope, set: &SetName) -> bool {
+    match scope {
+        Scope::All => true,
+        Scope::Sets(sets) => sets.contains(set),
+    }
+}
+
+fn set_plan(name: &SetName) -> SetPlan {
+    SetPlan {
+        name: name.clone(),
+        digest: None,
+        result: Outcome::Unchanged,
+        reason: None,
+        installs: Vec::new(),
+        error: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn failed(name: SetName, error: Error) -> SetPlan {
+    SetPlan { result: Outcome::Failed, error: Some(error), ..set_plan(&name) }
+}
+
+fn install_plan(dest: &AbsPath, result: Outcome) -> InstallPlan {
+    InstallPlan {
+        dest: dest.clone(),
+        result,
+        reason: None,
+        notes: Vec::new(),
+        changes: Vec::new(),
+        steps: Vec::new(),
+        error: None,
+        next: None,
+        record: None,
+        content: ContentChange::Same,
+    }
+}
+
+/// Hooks that would follow: what the state will say once the plan is carried out.
+fn hooks_after(desired: &Desired, surveyed: &Surveyed, state: &State) -> Vec<HookPlan> {
+    let mut after = state.clone();
+    let mut changed = BTreeSet::new();
+    let by_name: BTreeMap<&SetName, &DesiredSet> = surveyed.sets.iter().map(|set| (&set.name, set)).collect();
+    for plan in &surveyed.plan.sets {
+        let Some(set) = by_name.get(&plan.name) else { continue };
+        for (install, plan) in set.installs.iter().zip(&plan.installs) {
+            if plan.error.is_some() || (plan.steps.is_empty() && plan.record.is_none()) {
+                continue;
+            }
+            let recorded = after.install_entry(&set.name, &install.dest, install.rest.layout);
+            begin(recorded, plan, install);
+            promote(recorded);
+            if plan.content == ContentChange::Different {
+                changed.insert((&set.name, &install.dest));
+            }
+        }
+    }
+    due(&desired.hooks, &surveyed.sets, &after, &changed)
+}
+
+/// Places in the state that no set of the spec has any more.
+fn orphans(surveyed: &Surveyed, state: &State, now: i64) -> Vec<SetPlan> {
+    let wanted: BTreeSet<(&SetName, &AbsPath)> =
+        surveyed.sets.iter().flat_map(|set| set.installs.iter().map(|install| (&set.name, &install.dest))).collect();
+    let in_doubt: BTreeSet<&SetName> =
+        surveyed.plan.sets.iter().filter(|set| set.installs.is_empty() && set.error.is_some()).map(|set| &set.name).collect();
+    let mut plans: Vec<SetPlan> = Vec::new();
+    for install in &state.installs {
+        if wanted.contains(&(&install.set, &install.dest)) || in_doubt.contains(&install.set) {
+            continue;
+        }
+        let expiry = install.current.as_ref().and_then(|current| current.facts.not_after());
+        let expiry = expiry.map(|end| format!(", valid for {} more days", (end - now).div_euclid(86_400))).unwrap_or_default();
+        let warning =
+            format!("{} stays at {} though it no longer belongs there{expiry}; certsync remove deletes it", install.set, install.dest);
+        if plans.last().is_none_or(|plan| plan.name != install.set) {
+            plans.push(SetPlan { result: Outcome::Orphaned, ..set_plan(&install.set) });
+        }
+        if let Some(plan) = plans.last_mut() {
+            plan.warnings.push(warning);
+            plan.installs.push(install_plan(&install.dest, Outcome::Orphaned));
+        }
+    }
+    plans
+}
+
+/// Names of users and groups for the plan's lines.
+const NAMES: (fn(u32) -> String, fn(u32) -> String) = (users::user_name, users::group_name);
+
+/// Facts where none are needed.
+const NO_FACTS: SetFacts = SetFacts { leaves: Vec::new(), keys: Vec::new() };

@@ -1,0 +1,154 @@
+//! One set: which version it should have, and what that means at each of its places.
+
+use super::{Keep, Retry, Sources, Survey, install_plan, set_plan};
+use crate::base::{AbsPath, Digest, Error, Result};
+use crate::collect::{Found, collect};
+use crate::host::clock;
+use crate::material::Material;
+use crate::plan::{Outcome, SetPlan};
+use crate::spec::{DesiredInstall, DesiredSet, under_hash};
+use crate::state::{Inode, SetState};
+use std::collections::BTreeMap;
+
+impl Survey<'_> {
+    pub(super) fn set(&mut self, set: &DesiredSet, made: &BTreeMap<AbsPath, Inode>) -> SetPlan {
+        let mut plan = set_plan(&set.name);
+        let mut material = None;
+        let source = match self.find(set) {
+            Ok((digest, read)) => {
+                plan.warnings = read.as_ref().map(Material::warnings).unwrap_or_default();
+                material = read;
+                digest
+            }
+            Err((outcome, error)) => {
+                plan.result = outcome;
+                plan.error = Some(error);
+                None
+            }
+        };
+        plan.digest = self.version(set, source, &mut plan.result);
+        let Some(digest) = plan.digest else {
+            if plan.result == Outcome::Unchanged {
+                plan.result = Outcome::Waiting;
+            }
+            let result = plan.result;
+            plan.installs = set.installs.iter().map(|install| install_plan(&install.dest, result)).collect();
+            return plan;
+        };
+        for install in &set.installs {
+            let planned = self.place(set, install, &plan, digest, &mut material, made.get(&install.dest).copied());
+            plan.installs.push(planned);
+        }
+        self.sum_up(set, &mut plan);
+        plan
+    }
+
+    /// The version at the source and its material where it had to be read; the set is recorded as accepted.
+    fn find(&mut self, set: &DesiredSet) -> std::result::Result<(Option<Digest>, Option<Material>), (Outcome, Error)> {
+        if self.sources == Sources::Recorded {
+            return Ok((self.state.sets.get(&set.name).map(|known| known.digest), None));
+        }
+        match collect(set, self.desired, self.state, &self.once, self.cache, self.now) {
+            Found::Same(digest) => Ok((Some(digest), None)),
+            Found::Accepted(material) => {
+                self.accept(set, &material).map_err(|error| (Outcome::Failed, error))?;
+                Ok((Some(material.digest()), Some(material)))
+            }
+            Found::Refused(error) => Err((Outcome::Refused, error)),
+            Found::Unreadable(error) => Err((Outcome::Failed, error)),
+        }
+    }
+
+    fn accept(&mut self, set: &DesiredSet, material: &Material) -> Result<()> {
+        let known = self.state.sets.get(&set.name);
+        let digest = material.digest();
+        let revision = match known {
+            Some(known) if known.digest == digest => known.revision,
+            known => clock::unix_milliseconds().max(known.map_or(0, |known| known.revision + 1)),
+        };
+        if self.keep == Keep::InStore {
+            self.store()?.commit(&set.name, material, revision)?;
+        }
+        let hold = known.and_then(|known| known.hold.clone());
+        let state = SetState {
+            digest,
+            revision,
+            facts: material.facts().clone(),
+            judged: set.judged_hash(&self.desired.revoked),
+            pattern: set.pattern.clone(),
+            hold,
+        };
+        self.state.sets.insert(set.name.clone(), state);
+        Ok(())
+    }
+
+    /// The version this host should show: the source's, the one a rollback holds, or what was accepted last.
+    fn version(&mut self, set: &DesiredSet, source: Option<Digest>, result: &mut Outcome) -> Option<Digest> {
+        let known = self.state.sets.get_mut(&set.name)?;
+        match (&known.hold, source) {
+            (Some(hold), Some(source)) if source != hold.against => {
+                known.hold = None;
+                Some(source)
+            }
+            (Some(hold), _) => {
+                if *result == Outcome::Unchanged {
+                    *result = Outcome::Held;
+                }
+                Some(hold.at)
+            }
+            (None, Some(source)) => Some(source),
+            (None, None) => Some(known.digest),
+        }
+    }
+
+    fn place(
+        &mut self,
+        set: &DesiredSet,
+        install: &DesiredInstall,
+        plan: &SetPlan,
+        digest: Digest,
+        material: &mut Option<Material>,
+        made: Option<Inode>,
+    ) -> crate::plan::InstallPlan {
+        let recorded = self.state.install(&set.name, &install.dest);
+        let current = recorded.and_then(|recorded| recorded.current.as_ref());
+        if plan.result.is_failure() && current.is_none() {
+            return install_plan(&install.dest, plan.result);
+        }
+        let under = under_hash(install, &self.desired.hooks);
+        let returned = recorded
+            .and_then(|recorded| recorded.returned.as_ref())
+            .filter(|returned| returned.digest == digest && returned.under == under && self.retry == Retry::OnChange)
+            .cloned();
+        let Some(returned) = returned else {
+            return self.install(set, install, digest, material, made);
+        };
+        let mut planned = match current.and_then(|current| current.digest) {
+            Some(former) => self.install(set, install, former, material, made),
+            None => install_plan(&install.dest, Outcome::RolledBack),
+        };
+        planned.result = planned.result.max(Outcome::RolledBack);
+        planned.notes.push(format!(
+            "the check of hook {} failed with the newer version and passed without it; it is tried again when the set or the spec changes, or with --retry",
+            returned.hook
+        ));
+        planned
+    }
+
+    fn sum_up(&self, set: &DesiredSet, plan: &mut SetPlan) {
+        for install in &mut plan.installs {
+            if plan.result == Outcome::Held && install.result == Outcome::Unchanged {
+                install.result = Outcome::Held;
+            }
+        }
+        let weightiest = plan.installs.iter().map(|install| install.result).max();
+        plan.reason = plan.installs.iter().filter_map(|install| install.reason).min();
+        plan.result = plan.result.max(weightiest.unwrap_or(plan.result));
+        let facts = self.state.sets.get(&set.name).map(|known| &known.facts);
+        if let Some(end) = facts.and_then(crate::material::SetFacts::not_after)
+            && end < self.now
+        {
+            plan.warnings.push(format!("{}: its certificate ran out {} days ago", set.name, (self.now - end) / 86_400));
+        }
+    }
+}
