@@ -13,7 +13,7 @@ use std::time::Duration;
 /// One YAML file says which certificate sets belong where. `certsync plan` shows what would change on this host,
 /// `certsync apply` makes it so, and a second `certsync apply` changes nothing.
 #[derive(Debug, Parser)]
-#[command(name = "certsync", version, arg_required_else_help = true, infer_long_args = false, disable_help_subcommand = true)]
+#[command(name = "certsync", version, arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Cli {
     /// Flags that every command takes.
     #[command(flatten)]
@@ -25,6 +25,7 @@ pub struct Cli {
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct GlobalArgs {
     /// This host's name in the spec [env: CERTSYNC_AS] [default: the host name]
     #[arg(long = "as", value_name = "NAME", global = true)]
@@ -40,7 +41,7 @@ pub struct GlobalArgs {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// How log lines on stderr are written
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, global = true, hide_possible_values = false)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
     pub log_format: LogFormat,
     /// Colour on stdout; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, global = true)]

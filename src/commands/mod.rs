@@ -34,7 +34,8 @@ pub use stop::Stop;
 
 pub use cli::{Cli, SchemaOf};
 
-use crate::base::{Error, ErrorKind};
+use crate::base::{Error, ErrorKind, printable};
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 use cli::Command;
 use exit::Exit;
@@ -130,17 +131,25 @@ fn asked_for(arguments: &[OsString]) -> Option<String> {
     matches.subcommand_name().map(str::to_owned)
 }
 
-/// clap's words in our form: its first paragraph is the cause, its tips the hint.
+/// clap's words in our form: the first paragraph is the cause, what it would rather have read the hint.
 fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Error {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let cause: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    let tips: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).collect();
-    let hint = if tips.is_empty() {
-        let command = asked_for(arguments).map(|name| format!(" {name}")).unwrap_or_default();
-        format!("certsync{command} --help shows what can be written")
-    } else {
-        tips.join("; ")
-    };
-    Error::new(ErrorKind::Usage, "command line", crate::base::printable(&cause.join(" "))).hint(crate::base::printable(&hint))
+    let cause: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let command = asked_for(arguments).map(|name| format!(" {name}")).unwrap_or_default();
+    let hint = meant(error).map_or_else(
+        || format!("certsync{command} --help shows what can be written"),
+        |meant| format!("did you mean {}?", printable(&meant)),
+    );
+    Error::new(ErrorKind::Usage, "command line", printable(&cause.join(" "))).hint(hint)
+}
+
+/// What clap found that is close to what was written.
+fn meant(error: &clap::Error) -> Option<String> {
+    let close = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    close.into_iter().find_map(|kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) if !texts.is_empty() => Some(texts.join(" or ")),
+        _ => None,
+    })
 }

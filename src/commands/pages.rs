@@ -11,14 +11,14 @@ use clap_mangen::Man;
 /// Prints a shell's completion script.
 pub(super) fn completions(args: &CompletionsArgs, output: &Output) -> Result<Exit, Stop> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut visible(), "certsync", &mut script);
+    clap_complete::generate(args.shell, &mut Cli::command(), "certsync", &mut script);
     output.answer(&String::from_utf8_lossy(&script));
     Ok(SUCCESS)
 }
 
 /// Prints the manual page, or writes one per command into a directory.
 pub(super) fn man(args: &ManArgs, output: &Output) -> Result<Exit, Stop> {
-    let command = visible();
+    let command = Cli::command();
     if let Some(dir) = &args.dir {
         let subject = escape(dir.as_os_str());
         clap_mangen::generate_to(command, dir).map_err(|error| Error::io(ErrorKind::Usage, subject, &error))?;
@@ -28,9 +28,4 @@ pub(super) fn man(args: &ManArgs, output: &Output) -> Result<Exit, Stop> {
     Man::new(command).render(&mut page).map_err(|error| Error::io(ErrorKind::Usage, "manual page", &error))?;
     output.answer(&String::from_utf8_lossy(&page));
     Ok(SUCCESS)
-}
-
-/// The command line without what is hidden from help.
-fn visible() -> clap::Command {
-    Cli::command()
 }

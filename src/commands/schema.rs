@@ -7,7 +7,8 @@ use super::output::Output;
 use crate::plan::Report;
 use crate::spec;
 use crate::state::State;
-use schemars::{JsonSchema, schema_for};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 /// Prints one schema.
@@ -33,7 +34,8 @@ pub fn schema_of(what: SchemaOf) -> String {
 }
 
 fn titled<T: JsonSchema>(title: &str, description: &str) -> Value {
-    let mut schema = schema_for!(T);
+    // As it is written: a field that may be null is there all the same.
+    let mut schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
     schema.insert("title".into(), title.into());
     schema.insert("description".into(), description.into());
     schema.to_value()

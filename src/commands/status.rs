@@ -5,7 +5,8 @@ use super::exit::{Exit, SUCCESS};
 use super::options::StatusOptions;
 use super::output::{Output, print_error};
 use super::{Stop, later, place};
-use crate::base::{AbsPath, Error, ErrorKind};
+use crate::base::{AbsPath, Error, ErrorKind, Mode};
+use crate::host::{Durability, walk, write_atomic};
 use crate::status::{StatusReport, Thresholds, json, prometheus, table, verdict};
 
 /// Looks at the host and answers; changes nothing.
@@ -39,7 +40,16 @@ pub(super) fn run(global: &GlobalArgs, args: &StatusArgs, output: &Output) -> Re
     Ok(if monitors { Exit(verdict.health as u8) } else { SUCCESS })
 }
 
+/// Replaces `file` as a whole, so that a collector never reads half of it.
 fn write(file: &AbsPath, text: &str) -> Result<(), Error> {
-    let _ = text;
-    Err(Error::new(ErrorKind::Usage, file.to_string(), "not built yet"))
+    let (Some(parent), Some(name)) = (file.as_path().parent(), file.as_path().file_name()) else {
+        return Err(Error::new(ErrorKind::Usage, file.to_string(), "is a directory"));
+    };
+    let parent = place::absolute(parent, ErrorKind::Usage)?;
+    let walk = walk::to(&parent)?;
+    if !walk.missing.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, parent.to_string(), "no such directory"));
+    }
+    write_atomic(&walk.dir, name, text.as_bytes(), Mode::from_bits(0o644), Durability::Eventually)
+        .map_err(|error| Error::io(ErrorKind::Usage, file, &error))
 }

@@ -1,0 +1,193 @@
+//! The command line: what it takes, what it refuses, how it answers.
+
+mod support;
+
+use certsync::commands::{SchemaOf, schema_of};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use support::Test;
+
+#[test]
+fn a_wrong_command_line_exits_1() {
+    Test::new()
+        .args(["plan", "--xyzzy"])
+        .stderr(
+            "\
+certsync: error: command line: unexpected argument '--xyzzy' found
+  hint: certsync plan --help shows what can be written
+",
+        )
+        .status(1)
+        .run();
+    Test::new()
+        .args(["aply"])
+        .stderr("certsync: error: command line: unrecognized subcommand 'aply'\n  hint: did you mean apply?\n")
+        .status(1)
+        .run();
+}
+
+#[test]
+fn a_wrong_command_line_of_status_exits_3() {
+    Test::new()
+        .args(["status", "--warn", "21"])
+        .stderr(
+            "\
+certsync: error: command line: invalid value '21' for '--warn <DURATION>': not a duration: 21 (write 30s, 15m, 2h, 21d or 3w)
+  hint: certsync status --help shows what can be written
+",
+        )
+        .status(3)
+        .run();
+    Test::new().args(["--as", "x", "status", "--frob"]).stderr_has("unexpected argument '--frob'").status(3).run();
+}
+
+#[test]
+fn no_command_shows_help_and_exits_1() {
+    Test::new().stderr_has("Usage: certsync [OPTIONS] <COMMAND>").status(1).run();
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    Test::new().args(["--version"]).stdout(concat!("certsync ", env!("CARGO_PKG_VERSION"), "\n")).run();
+    for command in ["plan", "apply", "validate", "spec", "status", "rollback", "remove", "deploy-hook", "schema", "completions", "man"] {
+        Test::new().args([command, "--help"]).stdout_has(&format!("Usage: certsync {command}")).run();
+    }
+}
+
+#[test]
+fn help_hides_what_is_not_supported_yet() {
+    let help = Test::new().args(["--help"]).any_stdout().run().stdout;
+    let apply = Test::new().args(["apply", "--help"]).any_stdout().run().stdout;
+    for hidden in ["gate", "trigger", "keygen", "authorized-keys", "known-hosts"] {
+        assert!(!help.contains(hidden), "{hidden} in {help}");
+    }
+    for hidden in ["--limit", "--refresh", "--now", "--new-revisions"] {
+        assert!(!apply.contains(hidden), "{hidden} in {apply}");
+    }
+}
+
+#[test]
+fn what_belongs_to_the_fleet_is_not_supported_yet() {
+    for (args, what, status) in [
+        (&["gate", "--peer", "a", "--key", "SHA256:x"][..], "certsync gate", 1),
+        (&["trigger", "--wait", "web1"][..], "certsync trigger", 1),
+        (&["keygen", "--next"][..], "certsync keygen", 1),
+        (&["authorized-keys", "--write", "f"][..], "certsync authorized-keys", 1),
+        (&["known-hosts"][..], "certsync known-hosts", 1),
+        (&["plan", "--remote"][..], "--remote", 1),
+        (&["apply", "--limit", "web1,web2"][..], "--limit", 1),
+        (&["apply", "--refresh"][..], "--refresh", 1),
+        (&["apply", "--now"][..], "--now", 1),
+        (&["apply", "--new-revisions"][..], "--new-revisions", 1),
+        (&["status", "--fleet"][..], "--fleet", 3),
+    ] {
+        Test::new().args(args).stderr(&format!("certsync: error: {what}: is not supported yet\n")).status(status).run();
+    }
+}
+
+#[test]
+fn a_spec_on_stdin_needs_a_place() {
+    for command in ["plan", "validate", "spec"] {
+        Test::new()
+            .args([command, "-"])
+            .stdin("version: 1\n")
+            .stderr(
+                "\
+certsync: error: command line: a spec on stdin needs --at PATH
+  hint: PATH is the file that the spec stands for; relative paths in it start there
+",
+            )
+            .status(1)
+            .run();
+    }
+    Test::new().args(["plan", "--at", "/x"]).stderr_has("--at goes with a spec on stdin").status(1).any_stdout().run();
+    Test::new().args(["apply", "-"]).stderr_has("only plan, validate and spec read a spec from stdin").status(1).run();
+}
+
+#[test]
+fn a_run_that_could_not_start_answers_in_json_too() {
+    let answer = Test::new().args(["apply", "--format", "json", "/nowhere/certsync.yaml"]).any_stdout().any_stderr().status(1).run();
+    let report: serde_json::Value = serde_json::from_str(&answer.stdout).expect("JSON");
+    assert_eq!(report["failed"], true);
+    assert_eq!(report["changed"], false);
+    assert!(report["errors"][0]["kind"].is_string(), "{report}");
+    assert!(answer.stderr.starts_with("certsync: error: "), "{}", answer.stderr);
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_certsync"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()), (Some(0), String::new()));
+}
+
+#[test]
+fn a_full_disk_under_the_answer_is_an_error() {
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let output = Command::new(env!("CARGO_BIN_EXE_certsync")).args(["schema", "state"]).stdout(full).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("certsync: error: stdout: "));
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        Test::new().args(["completions", shell]).stdout_has("deploy-hook").run();
+    }
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    Test::new().args(["man"]).stdout_has(".TH certsync 1").run();
+    let answer = Test::new().file("man/.keep", "").args(["man", "--dir", "man"]).run();
+    let mut pages: Vec<String> = std::fs::read_dir(answer.dir().join("man"))
+        .expect("a directory")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name != ".keep")
+        .collect();
+    pages.sort();
+    assert_eq!(
+        pages,
+        [
+            "certsync-apply.1",
+            "certsync-completions.1",
+            "certsync-deploy-hook.1",
+            "certsync-man.1",
+            "certsync-plan.1",
+            "certsync-remove.1",
+            "certsync-rollback.1",
+            "certsync-schema.1",
+            "certsync-spec.1",
+            "certsync-status.1",
+            "certsync-validate.1",
+            "certsync.1",
+        ]
+    );
+}
+
+/// With `CERTSYNC_REGENERATE=1` the files are written anew.
+#[test]
+fn the_schema_files_are_what_the_program_prints() {
+    for (what, name) in [(SchemaOf::Spec, "spec"), (SchemaOf::State, "state"), (SchemaOf::Plan, "plan"), (SchemaOf::Report, "report")] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
+        let schema = schema_of(what);
+        if schema == "null\n" {
+            continue;
+        }
+        if std::env::var_os("CERTSYNC_REGENERATE").is_some_and(|value| value == "1") {
+            std::fs::write(&file, &schema).expect("a schema is written");
+        }
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            written == schema,
+            "schema/{name}.schema.json is not what `certsync schema {name}` prints: run CERTSYNC_REGENERATE=1 cargo test --test cli"
+        );
+        Test::new().args(["schema", name]).stdout(&schema).run();
+    }
+}
