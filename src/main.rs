@@ -5,6 +5,7 @@ use certsync::host::process::{harden, shim_if_asked};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Started by ourselves to become a hook's command.
     if let Some(code) = shim_if_asked() {
         return code;
     }

@@ -39,6 +39,7 @@ pub enum ErrorKind {
 /// Lower case, no full stop, never a byte of a private key. Text from outside must have gone through
 /// [`printable`](super::printable) before it is put here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(description = "An error: what kind, about what, why, and the way out.")]
 pub struct Error {
     /// What kind of error it is.
     pub kind: ErrorKind,

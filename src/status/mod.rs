@@ -3,14 +3,13 @@
 mod health;
 mod prometheus;
 mod table;
-mod time;
 
 pub use health::{Health, Thresholds, Verdict, verdict};
 pub use prometheus::prometheus;
 pub use table::table;
 
 use crate::base::{AbsPath, Digest, Error, HookName, KeyFingerprint, SetName};
-use crate::plan::Outcome;
+use crate::plan::{Outcome, owes_run, owes_verify};
 use crate::spec::{DesiredSet, Hook};
 use crate::state::{GenerationState, InstallState, State};
 use schemars::JsonSchema;
@@ -146,7 +145,7 @@ pub fn status_of(state: &State, inputs: Inputs<'_>) -> StatusReport {
     for set in inputs.sets {
         for install in &set.installs {
             told.insert((&set.name, &install.dest));
-            let known = state.installs.iter().find(|known| known.set == set.name && known.dest == install.dest);
+            let known = state.install(&set.name, &install.dest);
             let hooks = inputs.hooks.iter().filter(|hook| install.rest.hooks.contains(&hook.name));
             let hooks = hooks.map(|hook| HookStatus { name: hook.name.clone(), owed: owed(hook, known) }).collect();
             installs.push(install_status(&set.name, &install.dest, known, hooks, Membership::Wanted, state, &inputs));
@@ -213,19 +212,11 @@ fn names(current: &GenerationState) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-/// A hook without a `run` and a `verify` is only a check; its success is marked as a run.
 fn owed(hook: &Hook, known: Option<&InstallState>) -> Owed {
-    let Some((known, current)) = known.and_then(|known| known.current.as_ref().map(|current| (known, current))) else {
-        return Owed::No;
-    };
-    let mark = known.marks.get(&hook.name);
-    let ran = mark.is_some_and(|mark| mark.run.as_ref() == Some(&current.name));
-    let verified = mark.is_some_and(|mark| mark.verify.as_ref() == Some(&current.name));
-    let runs = hook.run.is_some() || hook.verify.is_none();
-    match (ran || !runs, verified || hook.verify.is_none()) {
-        (true, true) => Owed::No,
-        (false, _) => Owed::Run,
-        (true, false) => Owed::Verify,
+    match known {
+        Some(known) if owes_run(&hook.name, known) => Owed::Run,
+        Some(known) if owes_verify(hook, known) => Owed::Verify,
+        _ => Owed::No,
     }
 }
 

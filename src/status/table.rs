@@ -1,8 +1,8 @@
 //! Status as a table for people.
 
-use super::time::{date, minute};
 use super::{Drift, InstallStatus, Owed, StatusReport};
 use crate::base::printable;
+use crate::material::utc;
 use std::fmt::Write;
 
 /// The table, with a final line break.
@@ -83,4 +83,15 @@ pub(super) fn notes(install: &InstallStatus) -> Vec<String> {
         notes.push("held by a rollback".to_owned());
     }
     notes
+}
+
+/// `2027-01-02`, UTC.
+fn date(unix: i64) -> String {
+    utc(unix).split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// `2027-01-02 03:04Z`.
+fn minute(unix: i64) -> String {
+    let full = utc(unix);
+    format!("{}Z", full.rsplit_once(':').map_or(full.as_str(), |(minute, _)| minute))
 }

@@ -1,8 +1,8 @@
 use super::{Detail, Paint, json, text};
 use crate::base::{AbsPath, Error, ErrorKind, SetName};
 use crate::plan::{
-    Change, Due, HookPlan, HookReport, HookResult, InstallPlan, InstallReport, Outcome, Phase, Plan, Reason, Report, SetPlan, SetReport,
-    Tense,
+    Change, ContentChange, Due, HookPlan, HookReport, HookResult, InstallPlan, InstallReport, Outcome, Phase, Plan, Reason, Report,
+    SetPlan, SetReport, Tense,
 };
 
 fn name(text: &str) -> SetName {
@@ -198,6 +198,8 @@ fn a_plan_becomes_a_report() {
                 steps: Vec::new(),
                 error: None,
                 next: None,
+                record: None,
+                content: ContentChange::Same,
             }],
             error: None,
             warnings: Vec::new(),
