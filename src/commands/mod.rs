@@ -115,7 +115,7 @@ fn wrong_command_line(error: &clap::Error, arguments: &[OsString]) -> u8 {
             }
         }
         Clap::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprint!("{}", error.render());
+            output::complain(&error.render().to_string());
             exit::FAILURE
         }
         _ => {

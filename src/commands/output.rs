@@ -85,6 +85,11 @@ pub(super) fn print_error(error: &Error, output: &str) {
     if let Some(hint) = &error.hint {
         text.push_str(&format!("  hint: {}\n", printable(hint)));
     }
+    complain(&text);
+}
+
+/// Writes text that is made for stderr already.
+pub(super) fn complain(text: &str) {
     // Nobody is left to hear that stderr is closed.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,11 +1,11 @@
 //! `certsync status`.
 
 use super::cli::{GlobalArgs, StatusArgs, StatusFormat};
-use super::exit::{Exit, SUCCESS};
+use super::exit::{Exit, SUCCESS, UNKNOWN};
 use super::options::StatusOptions;
 use super::output::{Output, print_error};
 use super::{Stop, later, place};
-use crate::base::{AbsPath, Error, ErrorKind, Mode};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, printable};
 use crate::host::{Durability, walk, write_atomic};
 use crate::status::{StatusReport, Thresholds, json, prometheus, table, verdict};
 
@@ -20,9 +20,14 @@ pub(super) fn run(global: &GlobalArgs, args: &StatusArgs, output: &Output) -> Re
     if args.fleet {
         return later("--fleet");
     }
-    let status = status(&StatusOptions { place: place::of_path(global, &args.spec)? })?;
-    let verdict = verdict(&status, Thresholds { warn: args.warn, crit: args.crit });
     let monitors = args.warn.is_some() || args.crit.is_some();
+    let status = place::of_path(global, &args.spec).map_err(Stop::from).and_then(|place| status(&StatusOptions { place }));
+    let status = status.inspect_err(|stop| {
+        if monitors {
+            output.answer(&format!("UNKNOWN - {}\n", printable(&stop.line())));
+        }
+    })?;
+    let verdict = verdict(&status, Thresholds { warn: args.warn, crit: args.crit });
     let text = match args.format {
         StatusFormat::Text => table(&status),
         StatusFormat::Json => json(&status),
@@ -30,14 +35,18 @@ pub(super) fn run(global: &GlobalArgs, args: &StatusArgs, output: &Output) -> Re
     };
     // A line before data would spoil it; without data on stdout there is room for it.
     if monitors && (args.format == StatusFormat::Text || args.output.is_some()) {
-        output.tell(&format!("{}\n", verdict.line));
+        output.answer(&format!("{}\n", verdict.line));
     }
     match &args.output {
         Some(file) => write(&place::absolute(file, ErrorKind::Usage)?, &text)?,
         None => output.answer(&text),
     }
     status.errors.iter().for_each(|error| print_error(error, ""));
-    Ok(if monitors { Exit(verdict.health as u8) } else { SUCCESS })
+    Ok(match (monitors, status.errors.is_empty()) {
+        (true, _) => Exit(verdict.health as u8),
+        (false, true) => SUCCESS,
+        (false, false) => Exit(UNKNOWN),
+    })
 }
 
 /// Replaces `file` as a whole, so that a collector never reads half of it.
@@ -52,4 +61,31 @@ fn write(file: &AbsPath, text: &str) -> Result<(), Error> {
     }
     write_atomic(&walk.dir, name, text.as_bytes(), Mode::from_bits(0o644), Durability::Eventually)
         .map_err(|error| Error::io(ErrorKind::Usage, file, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write;
+    use crate::base::ErrorKind;
+    use crate::commands::place::absolute;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_collector_finds_the_whole_file_with_mode_0644() {
+        let Ok(dir) = tempfile::tempdir() else { return };
+        let file = dir.path().join("certsync.prom");
+        fs::write(&file, "old").unwrap_or_default();
+        let path = absolute(&file, ErrorKind::Usage).unwrap_or_else(|error| unreachable!("{error}"));
+        assert_eq!(write(&path, "new\n"), Ok(()));
+        assert_eq!(fs::read_to_string(&file).unwrap_or_default(), "new\n");
+        assert_eq!(fs::metadata(&file).map(|data| data.permissions().mode() & 0o7777).unwrap_or_default(), 0o644);
+        assert_eq!(fs::read_dir(dir.path()).map(Iterator::count).unwrap_or_default(), 1);
+    }
+
+    #[test]
+    fn a_missing_directory_is_not_made() {
+        let path = absolute("/nonexistent/a/b.prom".as_ref(), ErrorKind::Usage).unwrap_or_else(|error| unreachable!("{error}"));
+        assert_eq!(write(&path, "").map_err(|error| error.to_string()), Err("/nonexistent/a: no such directory".into()));
+    }
 }

@@ -1,6 +1,6 @@
 //! Why a command could not start.
 
-use super::output::print_error;
+use super::output::{complain, print_error};
 use crate::base::Error;
 use crate::plan::{Report, json};
 use crate::spec::Faults;
@@ -18,9 +18,18 @@ impl Stop {
     /// Shows it on stderr.
     pub(super) fn print(&self) {
         match self {
-            Stop::Faults(faults) => eprint!("{faults}"),
+            Stop::Faults(faults) => complain(&faults.to_string()),
             Stop::Errors(errors) => errors.iter().for_each(|error| print_error(error, "")),
         }
+    }
+
+    /// The first reason, in one line.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Stop::Faults(faults) => faults.errors().first().map(Error::to_string),
+            Stop::Errors(errors) => errors.first().map(Error::to_string),
+        }
+        .unwrap_or_default()
     }
 
     /// It as the report of a run in which nothing happened.
