@@ -57,12 +57,11 @@ impl Certificate {
         let body = Body::read(signed.inside())?;
         let extensions = Extensions::read(body.extensions);
         let (issuer, subject) = (Name::read(body.issuer), Name::read(body.subject));
+        let is_ca = extensions.is_ca || (!body.has_version && body.issuer == body.subject);
         Ok(Certificate {
             fingerprint: ContentHash::of(whole.whole),
-            names: extensions
-                .names
-                .unwrap_or_else(|| subject.common_name.into_iter().filter(|name| name.parse::<IpAddr>().is_err()).collect()),
-            is_ca: extensions.is_ca || (!body.has_version && body.issuer == body.subject),
+            names: extensions.names.unwrap_or_else(|| if is_ca { Vec::new() } else { subject.server_names() }),
+            is_ca,
             subject: subject.text,
             issuer: issuer.text,
             serial: serial(body.serial),
@@ -156,6 +155,13 @@ impl Name {
             Ok((_, name)) => Name { text: text_of(&name), common_name: common_name(&name).map(|name| name.to_lowercase()) },
             Err(_) => Name { text: format!("#{}", hex(der)), common_name: None },
         }
+    }
+}
+
+impl Name {
+    /// Where subjectAltName names no server, some clients still look at the common name, never for an address.
+    fn server_names(&self) -> Vec<String> {
+        self.common_name.iter().filter(|name| name.parse::<IpAddr>().is_err()).cloned().collect()
     }
 }
 

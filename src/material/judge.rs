@@ -116,14 +116,14 @@ fn unpaired_keys(material: &Material) -> Vec<Refusal> {
 }
 
 fn unpaired(material: &Material, path: &RelPath, public: &PublicKey) -> Refusal {
-    let certificates: Vec<String> = material
-        .leaves()
-        .iter()
-        .map(|leaf| format!("{} holds {} for key {}", material.files_with(leaf.fingerprint), leaf.title(), leaf.key.fingerprint))
-        .collect();
-    let have = match certificates.as_slice() {
-        [] => String::from("the set holds no certificate but those of CAs"),
-        some => join(some.iter().map(String::as_str)),
+    let shown =
+        |leaf: &Certificate| format!("{} in {} is for key {}", leaf.title(), material.files_with(leaf.fingerprint), leaf.key.fingerprint);
+    let others: Vec<String> = material.leaves().iter().map(|leaf| shown(leaf)).collect();
+    let certificates = material.each().flat_map(|(_, contents)| contents.certificates()).count();
+    let have = match (others.as_slice(), certificates) {
+        ([], 0) => String::from("the set holds no certificate"),
+        ([], _) => String::from("the set holds no certificate but those of CAs"),
+        (some, _) => join(some.iter().map(String::as_str)),
     };
     Refusal::with_door(
         Accept::UnpairedKey,
@@ -187,7 +187,7 @@ fn date(material: &Material, leaf: &Certificate, now: i64) -> Option<Refusal> {
     }
     if now < leaf.not_before {
         let message = format!("{} is not valid before {}; it is {} here", subject(), utc(leaf.not_before), utc(now));
-        return Some(Refusal::with_door(Accept::NotYetValid, message, "is this host's clock right?"));
+        return Some(Refusal::with_door(Accept::NotYetValid, message, "see whether this host's clock is right"));
     }
     None
 }

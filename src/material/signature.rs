@@ -10,9 +10,9 @@ use aws_lc_rs::signature::{self as aws, UnparsedPublicKey, VerificationAlgorithm
 pub(super) enum Link {
     /// The signature is good.
     Signed,
-    /// Names or key identifiers already say that it did not.
+    /// The names already say that it did not.
     OtherIssuer,
-    /// The signature is not that of this key.
+    /// The signature is not that of this key, or cannot be, since the kind or the identifier of the key differ.
     BadSignature,
     /// Names and key identifiers fit; the signature is of a kind that is not checked here.
     Unchecked,
@@ -25,8 +25,10 @@ pub(super) fn link(certificate: &Certificate, issuer: &Certificate) -> Link {
     }
     let Some(algorithm) = algorithm(&certificate.signature_algorithm, issuer.key.algorithm) else {
         let other_id = matches!((&certificate.issuer_key_id, &issuer.key_id), (Some(wanted), Some(found)) if wanted != found);
-        let other_kind = !may_sign(&certificate.signature_algorithm, issuer.key.algorithm);
-        return if other_id || other_kind { Link::OtherIssuer } else { Link::Unchecked };
+        return match may_sign(&certificate.signature_algorithm, issuer.key.algorithm) {
+            true if !other_id => Link::Unchecked,
+            _ => Link::BadSignature,
+        };
     };
     match UnparsedPublicKey::new(algorithm, &issuer.key.bits).verify(&certificate.signed, &certificate.signature) {
         Ok(()) => Link::Signed,
