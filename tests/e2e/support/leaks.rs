@@ -1,0 +1,128 @@
+//! What certsync printed and kept, recorded; and the search for lines of private keys in it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The file in a record that holds the lines to look for, one each; every other file is searched.
+const KEYS: &str = "key-lines";
+/// Lines shorter than this (the last of a key, sometimes) prove nothing.
+const SHORTEST: usize = 16;
+
+/// One test's record.
+pub struct Recorder {
+    folder: PathBuf,
+}
+
+impl Recorder {
+    /// Begins the record of a test, in place of an earlier one.
+    pub fn new(test: &str) -> Recorder {
+        let folder = records().join(test);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("the record's folder");
+        Recorder { folder }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Remembers the lines of every private key that lies in `root` now.
+    pub fn learn_keys(&self, root: &Path) {
+        let mut lines: BTreeSet<String> = fs::read_to_string(self.folder.join(KEYS)).unwrap_or_default().lines().map(str::to_owned).collect();
+        let known = lines.len();
+        for file in files(root) {
+            lines.extend(fs::read_to_string(file).map(|text| key_lines(&text)).unwrap_or_default());
+        }
+        if lines.len() > known {
+            let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+            fs::write(self.folder.join(KEYS), text).expect("the lines to look for");
+        }
+    }
+
+    /// Keeps what a run printed.
+    pub fn keep_output(&self, stdout: &[u8], stderr: &[u8]) {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("output")).expect("the record of outputs");
+        file.write_all(stdout).and_then(|()| file.write_all(stderr)).expect("the record of outputs");
+    }
+
+    /// Keeps a copy of a state directory, its `store` left out.
+    pub fn keep_state(&self, state: &Path) {
+        for file in files(state) {
+            let relative = file.strip_prefix(state).expect("a file of the state directory");
+            if relative.components().next().is_none_or(|first| first.as_os_str() != OsStr::new("store")) {
+                let copy = self.folder.join("state").join(relative);
+                fs::create_dir_all(copy.parent().expect("a parent")).expect("a folder of the record");
+                fs::copy(&file, copy).expect("a copy of a state file");
+            }
+        }
+    }
+}
+
+/// What a search found.
+#[derive(Default)]
+pub struct Found {
+    /// How many lines of keys were looked for.
+    pub lines: usize,
+    /// In how many bytes.
+    pub bytes: usize,
+    /// Files that hold one.
+    pub leaks: BTreeSet<PathBuf>,
+}
+
+/// Looks for every known line of every key in everything recorded under `folders`.
+pub fn scan(folders: &[PathBuf]) -> Found {
+    let (keys, records): (Vec<_>, Vec<_>) =
+        folders.iter().flat_map(|folder| files(folder)).partition(|file| file.file_name() == Some(OsStr::new(KEYS)));
+    let lines: BTreeSet<String> =
+        keys.iter().flat_map(|file| fs::read_to_string(file).expect("lines to look for").lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mut found = Found { lines: lines.len(), ..Found::default() };
+    for file in records {
+        let bytes = fs::read(&file).expect("a recorded file");
+        found.bytes += bytes.len();
+        // Only long runs of base64 characters can hold a line; without this step the search would be quadratic.
+        let runs = bytes.split(|byte| !is_base64(*byte)).filter(|run| run.len() >= SHORTEST);
+        let text: Vec<String> = runs.map(|run| String::from_utf8_lossy(run).into_owned()).collect();
+        if text.iter().any(|run| lines.iter().any(|line| run.contains(line.as_str()))) {
+            found.leaks.insert(file);
+        }
+    }
+    found
+}
+
+/// Where records are: kept after the run, so that the last test can search them all.
+pub fn records() -> PathBuf {
+    std::env::var_os("CERTSYNC_E2E_RECORD").map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e-record"), PathBuf::from)
+}
+
+fn key_lines(text: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("-----") {
+            inside = line.starts_with("-----BEGIN") && line.contains("PRIVATE KEY");
+        } else if inside && line.len() >= SHORTEST && line.bytes().all(is_base64) {
+            lines.push(line.to_owned());
+        }
+    }
+    lines
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
+}
