@@ -36,7 +36,10 @@ fn nothing_that_the_suite_recorded_holds_a_line_of_a_private_key() {
 fn a_sandbox_records_the_state_but_not_the_store() {
     let sandbox = Sandbox::new();
     sandbox.write("state/state.json", "{}");
-    sandbox.write("state/store/a/privkey.pem", "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEH\n-----END PRIVATE KEY-----\n");
+    sandbox.write(
+        "state/store/a/privkey.pem",
+        "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEH\n-----END PRIVATE KEY-----\n",
+    );
     let record = records().join("key_leaks-a_sandbox_records_the_state_but_not_the_store");
     drop(sandbox);
     assert!(record.join("state/state.json").is_file());

@@ -32,7 +32,8 @@ impl Recorder {
 
     /// Remembers the lines of every private key that lies in `root` now.
     pub fn learn_keys(&self, root: &Path) {
-        let mut lines: BTreeSet<String> = fs::read_to_string(self.folder.join(KEYS)).unwrap_or_default().lines().map(str::to_owned).collect();
+        let mut lines: BTreeSet<String> =
+            fs::read_to_string(self.folder.join(KEYS)).unwrap_or_default().lines().map(str::to_owned).collect();
         let known = lines.len();
         for file in files(root) {
             lines.extend(fs::read_to_string(file).map(|text| key_lines(&text)).unwrap_or_default());
@@ -77,8 +78,10 @@ pub struct Found {
 pub fn scan(folders: &[PathBuf]) -> Found {
     let (keys, records): (Vec<_>, Vec<_>) =
         folders.iter().flat_map(|folder| files(folder)).partition(|file| file.file_name() == Some(OsStr::new(KEYS)));
-    let lines: BTreeSet<String> =
-        keys.iter().flat_map(|file| fs::read_to_string(file).expect("lines to look for").lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let lines: BTreeSet<String> = keys
+        .iter()
+        .flat_map(|file| fs::read_to_string(file).expect("lines to look for").lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let mut found = Found { lines: lines.len(), ..Found::default() };
     for file in records {
         let bytes = fs::read(&file).expect("a recorded file");

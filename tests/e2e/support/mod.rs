@@ -31,7 +31,10 @@ pub fn missing<'a>(programs: &[&'a str]) -> Option<&'a str> {
 /// Where a program is: on the PATH, or where Debian keeps those for root.
 pub fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').chain(["/usr/local/sbin", "/usr/sbin", "/sbin"]).map(|folder| Path::new(folder).join(program)).find(|file| file.is_file())
+    path.split(':')
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"])
+        .map(|folder| Path::new(folder).join(program))
+        .find(|file| file.is_file())
 }
 
 /// Whether this process is root.

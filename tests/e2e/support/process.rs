@@ -24,7 +24,8 @@ impl Server {
     pub fn spawn(command: &mut Command, name: &str, log: &Path) -> Server {
         let out = File::create(log).expect("a log file");
         let err = out.try_clone().expect("a second handle of the log");
-        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let child =
+            command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         Server { child, name: name.to_owned() }
     }
 
