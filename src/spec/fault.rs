@@ -148,9 +148,9 @@ impl Reporter {
         if list.len() < MOST_FAULTS { list.push(found) } else { self.more.set(true) }
     }
 
-    /// Whether nothing was found.
-    pub(super) fn is_clean(&self) -> bool {
-        self.found.borrow().is_empty()
+    /// One fault that stands alone, whatever else was found.
+    pub(super) fn alone(&self, pos: Pos, message: String, hint: Option<String>) -> Faults {
+        Faults::one(render(&self.files.borrow(), Found { pos, message, hint }))
     }
 
     /// `file:line` of a position, for messages that point at a second place.

@@ -1,8 +1,21 @@
 //! Reading a spec with everything it includes.
 
-use super::Desired;
-use super::fault::{Fault, Faults};
-use crate::base::AbsPath;
+use super::desired::Desired;
+use super::fault::{Fault, Faults, Pos, Reporter, quoted};
+use super::resolve::{Written, resolve};
+use super::surroundings::{Surroundings, Trust};
+use super::tree::{LARGEST_SPEC, Node, parse};
+use super::types::{Included, Spec};
+use super::{de, leaf::PathText, wrap::At};
+use crate::base::{AbsPath, Error, ErrorKind, escape, printable};
+use crate::host::walk::check_trusted;
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// The most files that one spec may include.
+const MOST_INCLUDED: usize = 10_000;
 
 /// Where a spec comes from.
 #[derive(Debug, Clone)]
@@ -19,25 +32,220 @@ pub enum SpecInput<'a> {
 }
 
 /// A spec without fault.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
+    /// The spec file as written, without what it includes.
+    pub spec: Spec,
+    /// The files it includes, in the order of reading.
+    pub included: Vec<AbsPath>,
     /// This host's part, every default filled in.
     pub desired: Desired,
 }
 
 /// Reads the spec and everything it includes, and resolves this host's part; or all faults at once.
 pub fn load(input: SpecInput<'_>) -> Result<Loaded, Faults> {
-    let _ = input;
-    Err(Faults::one(Fault::of_file("spec", "not built yet", None)))
+    load_with(input, &Surroundings::host())
 }
 
-/// This host's part as a valid spec of the same grammar, every default filled in and every path absolute.
-pub fn resolved_yaml(loaded: &Loaded) -> String {
-    let _ = loaded;
-    String::new()
+/// The same against other surroundings than this host's.
+pub fn load_with(input: SpecInput<'_>, surroundings: &Surroundings) -> Result<Loaded, Faults> {
+    let (path, text) = match input {
+        SpecInput::File(path) => (path.clone(), read_spec(path, surroundings)?),
+        SpecInput::Text { text, at } => (at, text),
+    };
+    let mut reading = Reading { surroundings, reporter: Reporter::default(), left: LARGEST_SPEC };
+    reading.weigh(&text).map_err(|message| Faults::one(Fault::of_file(path.as_str(), message, None)))?;
+    let directory = directory_of(&path);
+    let spec: Spec = reading.document(path.as_str(), &text)?.unwrap_or_default();
+    let (included, parts) = reading.includes(&spec, &directory)?;
+    let written = Written { path: &path, directory: &directory, spec: &spec, included: &parts };
+    let desired = resolve(&written, &reading.reporter, surroundings);
+    match reading.reporter.into_faults() {
+        Some(faults) => Err(faults),
+        None => Ok(Loaded { spec, included, desired }),
+    }
 }
 
-/// The JSON Schema of a spec (draft 2020-12).
-pub fn schema() -> serde_json::Value {
-    serde_json::Value::Null
+struct Reading<'a> {
+    surroundings: &'a Surroundings,
+    reporter: Reporter,
+    /// Bytes that may still be read.
+    left: u64,
+}
+
+impl Reading<'_> {
+    fn weigh(&mut self, text: &str) -> Result<(), String> {
+        match self.left.checked_sub(text.len() as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(too_large()),
+        }
+    }
+
+    /// Parses one file and reads `T` from it. A fault of YAML stands alone.
+    fn document<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<Option<T>, Faults> {
+        if text.contains("PRIVATE KEY-----") {
+            let hint = "keys belong in a source, never in a spec";
+            return Err(Faults::one(Fault::of_file(name, "this file holds a private key, it is no spec", Some(hint.into()))));
+        }
+        let file = self.reporter.add_file(name, text);
+        match parse(text, file, &self.reporter) {
+            Ok(Some(node)) => Ok(self.read(&node)),
+            Ok(None) => {
+                let pos = Pos { file, line: 1, column: 1, length: 1 };
+                Err(self.reporter.alone(pos, "the spec is empty".into(), Some("begin with `version: 1` and `certs:`".into())))
+            }
+            Err(broken) => Err(self.reporter.alone(broken.pos, broken.message, broken.hint)),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, node: &Node) -> Option<T> {
+        de::read(node, &self.reporter)
+    }
+
+    fn includes(&mut self, spec: &Spec, directory: &AbsPath) -> Result<(Vec<AbsPath>, Vec<Included>), Faults> {
+        let mut paths: Vec<AbsPath> = Vec::new();
+        for at in spec.include.value().map(|list| list.0.as_slice()).unwrap_or_default() {
+            for path in self.matches(at, directory) {
+                if paths.len() >= MOST_INCLUDED {
+                    self.reporter.fault(at.pos(), format!("more than {MOST_INCLUDED} files are included"), None);
+                    break;
+                }
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
+        }
+        let mut parts = Vec::with_capacity(paths.len());
+        for path in &paths {
+            parts.extend(self.include(path)?);
+        }
+        Ok((paths, parts))
+    }
+
+    fn include(&mut self, path: &AbsPath) -> Result<Option<Included>, Faults> {
+        let text = match read_text(path, self.surroundings.trust) {
+            Ok(text) => text,
+            Err(error) => {
+                let file = self.reporter.add_file(path.as_str(), "");
+                self.reporter.fault(Pos { file, ..Pos::default() }, error.cause, error.hint);
+                return Ok(None);
+            }
+        };
+        self.weigh(&text).map_err(|message| Faults::one(Fault::of_file(path.as_str(), message, None)))?;
+        // A file that holds comments alone is a set that somebody has switched off.
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            return Ok(None);
+        }
+        self.document(path.as_str(), &text)
+    }
+
+    /// The files that one entry of `include` names, sorted. A pattern may match none; a plain name must exist.
+    fn matches(&self, at: &At<PathText>, directory: &AbsPath) -> Vec<AbsPath> {
+        let Some(PathText(text)) = at.value() else { return Vec::new() };
+        let refuse = |message: String, hint: &str| self.reporter.fault(at.pos(), message, Some(hint.to_owned()));
+        let pattern = match AbsPath::resolve(text, directory) {
+            Ok(pattern) => pattern,
+            Err(error) => {
+                refuse(error.to_string(), "write a path relative to the spec file");
+                return Vec::new();
+            }
+        };
+        if !text.contains(['*', '?', '[']) {
+            return vec![pattern];
+        }
+        let base: String = directory.as_str().to_owned();
+        let whole =
+            if text.starts_with('/') { text.clone() } else { format!("{}/{text}", glob::Pattern::escape(base.trim_end_matches('/'))) };
+        if self.surroundings.trust == Trust::Check {
+            if let Err(error) = self.check_folder(&pattern) {
+                self.reporter.fault(at.pos(), format!("{}: {}", error.subject, error.cause), error.hint);
+                return Vec::new();
+            }
+        }
+        let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+        let found = match glob::glob_with(&whole, options) {
+            Ok(found) => found,
+            Err(error) => {
+                refuse(format!("not a pattern: {}: {}", quoted(text), error.msg), "`*` and `?` stand for characters of a file's name");
+                return Vec::new();
+            }
+        };
+        let mut paths = Vec::new();
+        for entry in found.take(MOST_INCLUDED + 1) {
+            match entry {
+                Ok(path) => match AbsPath::try_from(path) {
+                    Ok(path) => paths.push(path),
+                    Err(error) => refuse(error.to_string(), "rename the file"),
+                },
+                Err(error) => refuse(
+                    format!("{}: {}", escape(error.path().as_os_str()), words(error.error())),
+                    "a folder that is included must be readable",
+                ),
+            }
+        }
+        paths.sort();
+        paths
+    }
+
+    /// Whoever may add a file to an include folder writes the spec. The folder is what stands before the first pattern.
+    fn check_folder(&self, pattern: &AbsPath) -> Result<(), Error> {
+        let fixed: Vec<&str> = pattern.steps().take_while(|step| !step.contains(['*', '?', '['])).collect();
+        let folder: AbsPath =
+            format!("/{}", fixed.join("/")).parse().map_err(|e| Error::new(ErrorKind::Spec, pattern.as_str(), format!("{e}")))?;
+        if folder.as_path().is_dir() { check_trusted(&folder) } else { Ok(()) }
+    }
+}
+
+fn directory_of(path: &AbsPath) -> AbsPath {
+    let parent = path.as_path().parent().map(PathBuf::from).unwrap_or_else(|| Path::new("/").to_owned());
+    AbsPath::try_from(parent).unwrap_or_else(|_| path.clone())
+}
+
+fn too_large() -> String {
+    format!("the spec is larger than {} MiB with all it includes", LARGEST_SPEC >> 20)
+}
+
+fn read_spec(path: &AbsPath, surroundings: &Surroundings) -> Result<String, Faults> {
+    read_text(path, surroundings.trust).map_err(|error| Faults::one(Fault::of_file(path.as_str(), error.cause, error.hint)))
+}
+
+/// Reads a file that nobody else may write. The one place where the spec asks who may.
+fn read_text(path: &AbsPath, trust: Trust) -> Result<String, Error> {
+    let wrong = |cause: String| Error::new(ErrorKind::Spec, path.as_str(), cause);
+    let kind = path.as_path().metadata().map_err(|error| unreadable(path, &error))?;
+    if kind.is_dir() {
+        return Err(wrong("this is a directory".into()).hint("name the spec file, such as certsync.yaml in it"));
+    }
+    if !kind.is_file() {
+        return Err(wrong("this is not a regular file".into()).hint("`-` with `--at PATH` reads a spec from standard input"));
+    }
+    if kind.len() > LARGEST_SPEC {
+        return Err(wrong(too_large()));
+    }
+    if trust == Trust::Check {
+        check_trusted(path)?;
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path.as_path()).map_err(|error| unreadable(path, &error))?;
+    file.take(LARGEST_SPEC + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+        wrong(format!("line {line} is not UTF-8")).hint("save the file as UTF-8")
+    })
+}
+
+fn unreadable(path: &AbsPath, error: &io::Error) -> Error {
+    let known = Error::io(ErrorKind::Spec, path, error);
+    match error.kind() {
+        io::ErrorKind::NotFound => known.hint("name the spec on the command line or in CERTSYNC_SPEC"),
+        io::ErrorKind::PermissionDenied => known.hint("run as the user who may read it"),
+        _ => known,
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    printable(&Error::io(ErrorKind::Spec, "", error).cause)
 }

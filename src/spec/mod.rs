@@ -1,11 +1,21 @@
 //! The spec: YAML types, loading with positions, resolving to this host's part.
 
+mod de;
 mod desired;
 mod expand;
 mod fault;
+mod leaf;
 mod load;
+mod resolve;
+mod resolved;
+mod schema;
 mod select;
+mod surroundings;
 mod together;
+mod tree;
+mod types;
+mod types_fleet;
+mod wrap;
 
 pub use desired::{
     Accept, Command, Desired, DesiredInstall, DesiredSet, FileRule, Hook, HookUser, InstallRest, InstallTemplate, Layout, Limits, Named,
@@ -13,6 +23,10 @@ pub use desired::{
 };
 pub use expand::under_hash;
 pub use fault::{Fault, Faults};
-pub use load::{Loaded, SpecInput, load, resolved_yaml, schema};
+pub use load::{Loaded, SpecInput, load, load_with};
+pub use resolved::resolved_yaml;
+pub use schema::schema;
 pub use select::Matcher;
+pub use surroundings::{Running, Surroundings, Trust};
 pub use together::check_together;
+pub use types::Spec;

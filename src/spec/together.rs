@@ -33,6 +33,8 @@ pub(super) enum Conflict {
     Inside(AbsPath),
     /// Both write this file.
     SameFile(String),
+    /// One install writes this file twice.
+    SameFileHere(String),
     /// What one writes as a file is a directory to the other.
     FileAndDirectory(String),
     /// `dest` and this source overlap.
@@ -48,6 +50,7 @@ impl Conflict {
             Conflict::Attribute(what) => format!("`{what}` differs from what set `{other}` has for the same `dest`"),
             Conflict::Inside(dest) => format!("{dest} lies inside a `.certsync`, which is certsync's own"),
             Conflict::SameFile(path) => format!("set `{other}` writes {path} too"),
+            Conflict::SameFileHere(path) => format!("two of these files are {path}"),
             Conflict::FileAndDirectory(path) => format!("{path} is a file of set `{other}` and a directory here"),
             Conflict::Source(source) => format!("the `dest` overlaps {source}, the source of set `{other}`"),
         }
@@ -60,6 +63,7 @@ impl Conflict {
             Conflict::SameDest => Some("put everything it gets there into one install"),
             Conflict::Attribute(_) => Some("sets that share a `dest` need the same owner, group, dir_mode and layout"),
             Conflict::SameFile(_) => Some("name the files with `files:`, with `{name}` in them, or use another `dest`"),
+            Conflict::SameFileHere(_) => Some("`{name}` stands for the set's name; remove one of them"),
             Conflict::Inside(_) | Conflict::FileAndDirectory(_) => Some("use another `dest`"),
             Conflict::Source(_) => Some("certsync must not write where it reads; use another `dest`"),
         }
@@ -166,6 +170,7 @@ fn shared_files(sets: &[DesiredSet], found: &mut Vec<Clash>) -> HashMap<String, 
                 }
                 // The same set put twice into one directory is said once.
                 Entry::Occupied(taken) if taken.get().0 == at.0 && taken.get().1 != at.1 && same_dest(sets, *taken.get(), at) => {}
+                Entry::Occupied(taken) if *taken.get() == at => found.push(Clash { at, other: None, what: Conflict::SameFileHere(path) }),
                 Entry::Occupied(taken) => found.push(Clash { at, other: Some(*taken.get()), what: Conflict::SameFile(path) }),
             }
         }

@@ -1,0 +1,238 @@
+//! This host's part of the spec, written as a spec again: what `certsync spec` prints.
+
+use super::Loaded;
+use super::desired::{
+    Accept, Command, DesiredInstall, DesiredSet, Hook, InstallRest, InstallTemplate, Layout, Limits, PatternSet, Prune, Select, StartTls,
+};
+use crate::base::RelPath;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::time::Duration;
+
+/// This host's part as a valid spec of the same grammar, every default filled in and every path absolute. Loading it
+/// again gives the same [`Desired`](super::Desired).
+pub fn resolved_yaml(loaded: &Loaded) -> String {
+    let desired = &loaded.desired;
+    let hooks = desired.hooks.iter().map(|hook| (hook.name.as_str(), hook_out(hook))).collect();
+    let certs = desired.sets.iter().map(|set| (set.name.as_str(), set_out(set)));
+    let patterns = desired.patterns.iter().map(|set| (set.name.as_str(), pattern_out(set)));
+    let spec = SpecOut {
+        version: 1,
+        revoked_keys: desired.revoked.iter().map(ToString::to_string).collect(),
+        defaults: defaults_out(loaded),
+        hooks: Ordered(hooks),
+        certs: Ordered(certs.chain(patterns).collect()),
+        limits: limits_out(&desired.limits),
+    };
+    // These types hold text, numbers and maps with text keys: writing them cannot fail.
+    serde_yaml::to_string(&spec).unwrap_or_default()
+}
+
+/// A mapping in the order of its list.
+struct Ordered<'a, V>(Vec<(&'a str, V)>);
+
+impl<V> Ordered<'_, V> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<V: Serialize> Serialize for Ordered<'_, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(serde::Serialize)]
+struct SpecOut<'a> {
+    version: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revoked_keys: Vec<String>,
+    #[serde(skip_serializing_if = "DefaultsOut::is_empty")]
+    defaults: DefaultsOut<'a>,
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    hooks: Ordered<'a, HookOut<'a>>,
+    certs: Ordered<'a, CertOut<'a>>,
+    limits: LimitsOut,
+}
+
+/// The attributes that mean something else when an install names them itself: those of an existing directory.
+#[derive(serde::Serialize)]
+struct DefaultsOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir_mode: Option<String>,
+}
+
+impl DefaultsOut<'_> {
+    fn is_empty(&self) -> bool {
+        self.owner.is_none() && self.group.is_none() && self.dir_mode.is_none()
+    }
+}
+
+#[derive(serde::Serialize)]
+struct CertOut<'a> {
+    source: String,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    only: &'a [String],
+    except: &'a [String],
+    names: &'a [String],
+    accept: Vec<Accept>,
+    install: Vec<InstallOut<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct InstallOut<'a> {
+    dest: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Ordered<'a, &'a [RelPath]>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir_mode: Option<String>,
+    file_mode: String,
+    key_mode: String,
+    layout: Layout,
+    keep: u32,
+    prune: bool,
+    hooks: Vec<&'a str>,
+}
+
+#[derive(serde::Serialize)]
+struct HookOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<CommandOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<CommandOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<VerifyOut<'a>>,
+    timeout: String,
+    user: &'a str,
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    env: Ordered<'a, &'a str>,
+    per_set: bool,
+}
+
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum CommandOut<'a> {
+    Argv(&'a [String]),
+    Shell(&'a str),
+}
+
+#[derive(serde::Serialize)]
+struct VerifyOut<'a> {
+    tls: &'a str,
+    server_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starttls: Option<StartTls>,
+}
+
+#[derive(serde::Serialize)]
+struct LimitsOut {
+    file: String,
+    set: String,
+    files: u32,
+}
+
+fn defaults_out(loaded: &Loaded) -> DefaultsOut<'_> {
+    let of_sets = loaded.desired.sets.iter().flat_map(|set| set.installs.iter().map(|install| &install.rest));
+    let of_patterns = loaded.desired.patterns.iter().flat_map(|set| set.template.installs.iter().map(|install| &install.rest));
+    let rests: Vec<&InstallRest> = of_sets.chain(of_patterns).collect();
+    // Whatever an install does not name itself comes from the one `defaults`, so any of them shows it.
+    DefaultsOut {
+        owner: rests.iter().find(|rest| !rest.named.owner).map(|rest| rest.owner.name.as_str()),
+        group: rests.iter().find(|rest| !rest.named.group).map(|rest| rest.group.name.as_str()),
+        dir_mode: rests.iter().find(|rest| !rest.named.dir_mode).map(|rest| rest.dir_mode.ls('d')),
+    }
+}
+
+fn set_out(set: &DesiredSet) -> CertOut<'_> {
+    cert_out(set.source.to_string(), &set.select, &set.names, &set.accept, set.installs.iter().map(install_of_set).collect())
+}
+
+fn pattern_out(set: &PatternSet) -> CertOut<'_> {
+    let source = format!("{}/*", set.parent.as_str().trim_end_matches('/'));
+    let template = &set.template;
+    cert_out(source, &template.select, &template.names, &template.accept, template.installs.iter().map(install_of_pattern).collect())
+}
+
+fn cert_out<'a>(
+    source: String,
+    select: &'a Select,
+    names: &'a [String],
+    accept: &std::collections::BTreeSet<Accept>,
+    install: Vec<InstallOut<'a>>,
+) -> CertOut<'a> {
+    CertOut { source, only: &select.only, except: &select.except, names, accept: accept.iter().copied().collect(), install }
+}
+
+fn install_of_set(install: &DesiredInstall) -> InstallOut<'_> {
+    let files = install.files.as_ref().map(|rules| Ordered(rules.iter().map(|rule| (rule.name.as_str(), rule.parts.as_slice())).collect()));
+    install_out(install.dest.as_str(), files, &install.rest)
+}
+
+fn install_of_pattern(install: &InstallTemplate) -> InstallOut<'_> {
+    let files = install.files.as_ref().map(|rules| Ordered(rules.iter().map(|(name, parts)| (name.as_str(), parts.as_slice())).collect()));
+    install_out(&install.dest, files, &install.rest)
+}
+
+fn install_out<'a>(dest: &'a str, files: Option<Ordered<'a, &'a [RelPath]>>, rest: &'a InstallRest) -> InstallOut<'a> {
+    InstallOut {
+        dest,
+        files,
+        owner: rest.named.owner.then_some(rest.owner.name.as_str()),
+        group: rest.named.group.then_some(rest.group.name.as_str()),
+        dir_mode: rest.named.dir_mode.then(|| rest.dir_mode.ls('d')),
+        file_mode: rest.file_mode.ls('-'),
+        key_mode: rest.key_mode.ls('-'),
+        layout: rest.layout,
+        keep: rest.keep,
+        prune: rest.prune == Prune::Remove,
+        hooks: rest.hooks.iter().map(|name| name.as_str()).collect(),
+    }
+}
+
+fn hook_out(hook: &Hook) -> HookOut<'_> {
+    let verify = hook.verify.as_ref();
+    HookOut {
+        check: command_of(hook.check.as_ref()),
+        run: command_of(hook.run.as_ref()),
+        verify: verify.map(|v| VerifyOut { tls: &v.address, server_name: &v.server_name, starttls: v.starttls }),
+        timeout: period(hook.timeout),
+        user: &hook.user.name,
+        env: Ordered(hook.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()),
+        per_set: hook.per_set,
+    }
+}
+
+fn command_of(command: Option<&Command>) -> Option<CommandOut<'_>> {
+    command.map(|command| match command {
+        Command::Argv(words) => CommandOut::Argv(words),
+        Command::Shell(text) => CommandOut::Shell(text),
+    })
+}
+
+fn limits_out(limits: &Limits) -> LimitsOut {
+    LimitsOut { file: size(limits.file), set: size(limits.set), files: limits.files }
+}
+
+fn period(time: Duration) -> String {
+    if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
+}
+
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match units.into_iter().find(|(shift, _)| bytes.trailing_zeros() >= *shift) {
+        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
+        None => format!("{bytes}B"),
+    }
+}

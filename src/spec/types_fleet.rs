@@ -1,0 +1,146 @@
+//! The part of the grammar that is about other hosts. It is read and checked, and then said to be not supported yet.
+
+use super::leaf::{Line, PathText, Period};
+use super::types::CommandSpec;
+use super::wrap::{At, List};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A host of the fleet.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
+pub struct Server {
+    /// Its name or address.
+    pub address: At<Line>,
+    /// The port of its SSH server. Default: 22.
+    #[schemars(range(min = 1))]
+    pub port: At<u16>,
+    /// The user to log in as. Default: certsync.
+    pub user: At<Line>,
+    /// The host or hosts it gets its sets from; the first that answers is taken.
+    pub upstream: At<List<Line>>,
+    /// How sets come to it. Default: pull.
+    pub delivery: At<Delivery>,
+    /// Its own public key, or several for a rotation.
+    pub public_key: At<List<Line>>,
+    /// The public key of its SSH server, or several for a rotation.
+    pub host_key: At<List<Line>>,
+    /// What moves bytes to it. Default: ssh.
+    pub via: At<ViaSpec>,
+    /// Address patterns for its authorized_keys line.
+    pub from: At<List<Line>>,
+}
+
+/// How sets come to a server.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// It comes on its own schedule.
+    Pull,
+    /// Its upstream signals, it pulls at once.
+    Trigger,
+    /// Its upstream brings the material.
+    Push,
+}
+
+/// What moves bytes to a server: `ssh`, or a mapping for a host without certsync.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename = "$shape:`ssh`, or a mapping with `rsync`")]
+#[schemars(rename = "Via", untagged)]
+pub enum ViaSpec {
+    /// The system's OpenSSH.
+    #[serde(rename = "scalar")]
+    Word(ViaWord),
+    /// The system's rsync, for a host without certsync.
+    #[serde(rename = "mapping")]
+    Rsync(ViaRsync),
+}
+
+/// The carriers that need nothing said.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ViaWord {
+    /// The system's OpenSSH.
+    Ssh,
+}
+
+/// Delivery to a host without certsync.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["rsync"]))]
+pub struct ViaRsync {
+    /// The directory there.
+    pub rsync: At<PathText>,
+    /// What is run there afterwards.
+    pub command: At<CommandSpec>,
+}
+
+/// A master with no certsync on it.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["rsync"]))]
+pub struct RsyncSource {
+    /// What rsync is told to read: `user@host:directory` or `rsync://host/module`.
+    pub rsync: At<Line>,
+    /// The port of the SSH server or rsync daemon.
+    #[schemars(range(min = 1))]
+    pub port: At<u16>,
+    /// The private key for ssh.
+    pub identity: At<PathText>,
+    /// The file with the password for `rsync://`.
+    pub password_file: At<PathText>,
+}
+
+/// How deliveries are made.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fleet {
+    /// How many servers at once. Default: 64.
+    #[schemars(range(min = 1))]
+    pub parallel: At<u32>,
+    /// How long one server may take. Default: 60s.
+    pub deadline: At<Period>,
+    /// How often a server is tried again. Default: 3.
+    pub retries: At<u32>,
+    /// How long an acknowledgement is believed. Default: 2d.
+    pub stale_after: At<Period>,
+    /// The group that the unprivileged gate runs as, or `none`. Default: certsync.
+    pub gate_group: At<Line>,
+}
+
+/// How a change spreads over the fleet; all off by default.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollout {
+    /// Servers that go first: how many (in spec order), or which.
+    pub canary: At<CanarySpec>,
+    /// How many servers then go at once.
+    #[schemars(range(min = 1))]
+    pub batch: At<u32>,
+    /// Failed installs or hooks after which it stops.
+    pub max_failures: At<u32>,
+    /// `all`: the material is everywhere before anybody switches.
+    pub stage: At<Stage>,
+}
+
+/// Servers that go first: how many, or their names.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename = "$shape:a number of servers, or a list of their names")]
+#[schemars(rename = "Canary", untagged)]
+pub enum CanarySpec {
+    /// How many, in spec order.
+    #[serde(rename = "scalar")]
+    Number(u32),
+    /// Which.
+    #[serde(rename = "list")]
+    Names(Vec<At<Line>>),
+}
+
+/// What is brought everywhere before anybody switches.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Everything.
+    All,
+}
