@@ -144,7 +144,7 @@ impl Dir {
         self.entries_at_most(usize::MAX)
     }
 
-    /// The same; more than `limit` of them is `ErrorKind::FileTooLarge`.
+    /// The same; more than `limit` of them is an error.
     pub(super) fn entries_at_most(&self, limit: usize) -> io::Result<Vec<Entry>> {
         // A description of its own: the position in a listing is shared between duplicates.
         let mut listing = Listing::openat(&self.fd, ".", OPEN_DIR | OFlag::O_RDONLY, Bits::empty())?;
@@ -156,7 +156,7 @@ impl Dir {
                 continue;
             }
             if out.len() >= limit {
-                return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} entries in one directory")));
+                return Err(io::Error::other(format!("more than {limit} entries in one directory")));
             }
             let kind = match entry.file_type() {
                 Some(known) => kind_of(known),
@@ -313,5 +313,216 @@ fn kind_of(known: nix::dir::Type) -> Kind {
         nix::dir::Type::Directory => Kind::Dir,
         nix::dir::Type::Symlink => Kind::Link,
         _ => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dir, Kind, unique};
+    use crate::base::Mode;
+    use crate::host::acl::encode;
+    use crate::host::testing::{STRANGER, Scene, Test, needs_root};
+    use std::ffi::OsStr;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::symlink;
+
+    const ACCESS: &str = "system.posix_acl_access";
+    const DEFAULT: &str = "system.posix_acl_default";
+
+    fn os(name: &str) -> &OsStr {
+        OsStr::new(name)
+    }
+
+    /// An ACL by which the stranger may read and write; `false` where the file system has none.
+    fn set_acl(scene: &Scene, name: &str, attribute: &str) -> std::io::Result<bool> {
+        let none = u32::MAX;
+        let acl = encode(&[(1, 7, none), (2, 6, STRANGER), (4, 4, none), (16, 7, none), (32, 0, none)]);
+        match xattr::set(scene.at(name), attribute, &acl) {
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EOPNOTSUPP as i32) => {
+                eprintln!("skipped: no ACLs on this file system");
+                Ok(false)
+            }
+            other => other.map(|()| true),
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_step_and_nothing_else() -> Test {
+        let scene = Scene::new()?;
+        let dir = scene.dir()?;
+        for bad in ["", ".", "..", "a/b", "/", "/etc", "a\0"] {
+            let refused: [Option<std::io::Error>; 6] = [
+                dir.open_dir(os(bad)).err(),
+                dir.make_dir(os(bad)).err(),
+                dir.stat_at(os(bad)).err(),
+                dir.unlink(os(bad)).err(),
+                dir.read_file(os(bad), 1).err(),
+                dir.rename(os("a"), &dir, os(bad)).err(),
+            ];
+            assert!(refused.iter().all(|error| error.as_ref().is_some_and(|e| e.kind() == ErrorKind::InvalidInput)), "{bad:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_done_through_a_link() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("folder", 0o755)?;
+        scene.file("file", "x", 0o644)?;
+        symlink("folder", scene.at("to-folder"))?;
+        symlink("file", scene.at("to-file"))?;
+        let dir = scene.dir()?;
+        assert!(dir.open_dir(os("to-folder")).is_err());
+        assert!(dir.read_file(os("to-file"), 10).is_err());
+        assert!(dir.hash_file(os("to-file")).is_err());
+        assert!(dir.create_file(os("to-file"), b"", (0, 0), Mode::from_bits(0o600)).is_err());
+        assert_eq!(dir.stat_at(os("to-file"))?.map(|stat| stat.kind), Some(Kind::Link));
+        assert_eq!(dir.read_link(os("to-file"))?, "file");
+        Ok(())
+    }
+
+    #[test]
+    fn a_directory_lists_its_names_in_order_every_time() -> Test {
+        let scene = Scene::new()?;
+        scene.file("b", "", 0o644)?;
+        scene.folder("a", 0o755)?;
+        scene.fifo("c")?;
+        symlink("b", scene.at("d"))?;
+        let dir = scene.dir()?;
+        for _ in 0..2 {
+            let found: Vec<_> = dir.entries()?.into_iter().map(|entry| (entry.name.into_string(), entry.kind)).collect();
+            assert_eq!(
+                found,
+                [("a", Kind::Dir), ("b", Kind::File), ("c", Kind::Other), ("d", Kind::Link)].map(|(name, kind)| (Ok(name.into()), kind))
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_absent_is_nothing_and_removing_it_is_success() -> Test {
+        let scene = Scene::new()?;
+        let dir = scene.dir()?;
+        assert!(dir.find_dir(os("x"))?.is_none());
+        assert!(dir.stat_at(os("x"))?.is_none());
+        dir.unlink(os("x"))?;
+        dir.remove_dir(os("x"))?;
+        dir.remove_tree(os("x"))?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_new_directory_is_private_and_a_finished_one_as_it_should_be() -> Test {
+        let scene = Scene::new()?;
+        scene.mode("", 0o2777)?;
+        let dir = scene.dir()?;
+        assert_eq!(dir.make_dir(os("private"))?.stat()?.mode, Mode::from_bits(0o700), "not even a setgid bit is inherited");
+        assert!(dir.make_dir(os("private")).is_err_and(|error| error.kind() == ErrorKind::AlreadyExists));
+        let now = dir.stat()?;
+        let made = dir.make_finished_dir(os("finished"), (now.uid, now.gid), Mode::from_bits(0o2775))?;
+        assert!(dir.stat_at(os("finished"))?.is_some_and(|stat| stat.mode == Mode::from_bits(0o2775)));
+        assert!(made.is_same(&dir.open_dir(os("finished"))?.stat()?)?);
+        assert!(dir.make_finished_dir(os("finished"), (now.uid, now.gid), Mode::from_bits(0o755)).is_err());
+        assert_eq!(dir.entries()?.len(), 2, "nothing temporary is left");
+        Ok(())
+    }
+
+    #[test]
+    fn a_new_name_replaces_nothing_and_an_exchange_loses_nothing() -> Test {
+        let scene = Scene::new()?;
+        scene.file("one", "1", 0o644)?;
+        scene.file("two", "2", 0o644)?;
+        let dir = scene.dir()?;
+        assert!(dir.rename_new(os("one"), &dir, os("two")).is_err_and(|error| error.kind() == ErrorKind::AlreadyExists));
+        assert!(dir.rename_new_by_hand(os("one"), &dir, os("two")).is_err_and(|error| error.kind() == ErrorKind::AlreadyExists));
+        dir.exchange(os("one"), os("two"))?;
+        assert_eq!(dir.read_file(os("one"), 1)?.0.expose(), b"2");
+        dir.rename_new_by_hand(os("one"), &dir, os("three"))?;
+        dir.rename_new(os("three"), &dir, os("four"))?;
+        assert_eq!(dir.read_file(os("four"), 1)?.0.expose(), b"2");
+        assert_eq!(dir.entries()?.len(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn an_acl_that_widens_is_seen_and_removed() -> Test {
+        let scene = Scene::new()?;
+        scene.file("file", "", 0o640)?;
+        scene.folder("folder", 0o750)?;
+        let dir = scene.dir()?;
+        assert!(!dir.has_wider_acl(Some(os("file")))?);
+        assert!(!dir.has_wider_acl(Some(os("folder")))?);
+        if !set_acl(&scene, "file", ACCESS)? {
+            return Ok(());
+        }
+        assert!(dir.has_wider_acl(Some(os("file")))?);
+        let folder = dir.open_dir(os("folder"))?;
+        set_acl(&scene, "folder", DEFAULT)?;
+        assert!(folder.has_wider_acl(None)?);
+        let now = folder.stat()?;
+        folder.adjust((now.uid, now.gid), Mode::from_bits(0o750))?;
+        assert!(!folder.has_wider_acl(None)?);
+        assert_eq!(folder.stat()?.mode, Mode::from_bits(0o750));
+        Ok(())
+    }
+
+    #[test]
+    fn a_default_acl_widens_nothing_that_is_made_below_it() -> Test {
+        let scene = Scene::new()?;
+        if !set_acl(&scene, "", DEFAULT)? {
+            return Ok(());
+        }
+        let dir = scene.dir()?;
+        let now = dir.stat()?;
+        dir.create_file(os("key"), b"secret", (now.uid, now.gid), Mode::from_bits(0o640))?;
+        dir.make_dir(os("folder"))?;
+        assert!(!dir.has_wider_acl(Some(os("key")))?);
+        assert!(!dir.has_wider_acl(Some(os("folder")))?);
+        assert!(xattr::get(scene.at("key"), ACCESS)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_tree_is_removed_without_following_what_leads_out_of_it() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("tree/a/b", 0o755)?;
+        scene.folder("kept", 0o755)?;
+        scene.file("kept/file", "", 0o644)?;
+        scene.file("tree/a/file", "", 0o000)?;
+        scene.fifo("tree/a/b/fifo")?;
+        symlink("../../kept", scene.at("tree/a/link"))?;
+        symlink("kept", scene.at("link"))?;
+        scene.mode("tree/a/b", 0o500)?;
+        let dir = scene.dir()?;
+        dir.remove_tree(os("tree"))?;
+        dir.remove_tree(os("link"))?;
+        assert_eq!(dir.entries()?.len(), 1);
+        assert!(scene.at("kept/file").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn owners_are_given_before_modes() -> Test {
+        if needs_root() {
+            return Ok(());
+        }
+        let scene = Scene::new()?;
+        scene.folder("folder", 0o755)?;
+        let dir = scene.dir()?;
+        dir.create_file(os("file"), b"", (STRANGER, 7), Mode::from_bits(0o4750))?;
+        dir.open_dir(os("folder"))?.adjust((STRANGER, 7), Mode::from_bits(0o2750))?;
+        for (name, mode) in [("file", 0o4750), ("folder", 0o2750)] {
+            let stat = dir.stat_at(os(name))?.ok_or("gone")?;
+            assert_eq!((stat.uid, stat.gid, stat.mode), (STRANGER, 7, Mode::from_bits(mode)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_root_directory_opens_and_unique_names_are_unique() -> Test {
+        assert_eq!(Dir::root()?.stat()?.kind, Kind::Dir);
+        assert!(!Dir::root()?.is_on_network()?);
+        assert_ne!(unique(".new-"), unique(".new-"));
+        Ok(())
     }
 }

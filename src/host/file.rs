@@ -148,3 +148,99 @@ fn grown(buffer: &[u8]) -> Zeroizing<Vec<u8>> {
     larger[..buffer.len()].copy_from_slice(buffer);
     larger
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Durability, write_atomic};
+    use crate::base::{ContentHash, Mode};
+    use crate::host::testing::{Scene, Test};
+    use std::ffi::OsStr;
+    use std::io::ErrorKind;
+
+    const NAME: &str = "file";
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() -> Test {
+        let scene = Scene::new()?;
+        let dir = scene.dir()?;
+        let name = OsStr::new(NAME);
+        for size in [0, 1, 40_000] {
+            let text = "x".repeat(size);
+            scene.file(NAME, &text, 0o644)?;
+            let (bytes, stat) = dir.read_file(name, size as u64)?;
+            assert_eq!((bytes.expose(), stat.size), (text.as_bytes(), size as u64));
+            assert_eq!(dir.hash_file(name)?, (ContentHash::of(text.as_bytes()), stat));
+        }
+        assert!(dir.read_file(name, 39_999).is_err_and(|error| error.kind() == ErrorKind::FileTooLarge));
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_whose_size_is_not_told_is_read_all_the_same() -> Test {
+        let dir = crate::host::walk::to(&"/proc/self".parse()?);
+        let Ok(walk) = dir else {
+            eprintln!("skipped: no /proc");
+            return Ok(());
+        };
+        let (bytes, stat) = walk.dir.read_file(OsStr::new("status"), 100_000)?;
+        assert!(stat.size == 0 && bytes.len() > 100);
+        assert!(walk.dir.read_file(OsStr::new("status"), 10).is_err_and(|error| error.kind() == ErrorKind::FileTooLarge));
+        Ok(())
+    }
+
+    #[test]
+    fn neither_a_fifo_nor_a_directory_is_read() -> Test {
+        let scene = Scene::new()?;
+        scene.fifo("fifo")?;
+        scene.folder("folder", 0o755)?;
+        let dir = scene.dir()?;
+        for name in ["fifo", "folder"] {
+            assert!(dir.read_file(OsStr::new(name), 10).is_err_and(|error| error.kind() == ErrorKind::InvalidInput), "{name}");
+            assert!(dir.hash_file(OsStr::new(name)).is_err(), "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_is_created_once_with_the_mode_asked_for() -> Test {
+        let scene = Scene::new()?;
+        let dir = scene.dir()?;
+        let owner = dir.stat().map(|stat| (stat.uid, stat.gid))?;
+        dir.create_file(OsStr::new(NAME), b"bytes", owner, Mode::from_bits(0o666))?;
+        let (bytes, stat) = dir.read_file(OsStr::new(NAME), 10)?;
+        assert_eq!((bytes.expose(), stat.mode.bits()), (&b"bytes"[..], 0o666), "the umask has no say");
+        let again = dir.create_file(OsStr::new(NAME), b"other", owner, Mode::from_bits(0o600));
+        assert!(again.is_err_and(|error| error.kind() == ErrorKind::AlreadyExists));
+        assert_eq!(dir.read_file(OsStr::new(NAME), 10)?.0.expose(), b"bytes", "what was there stays");
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_given_away_is_not_left_behind() -> Test {
+        if nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: root may give everything away");
+            return Ok(());
+        }
+        let scene = Scene::new()?;
+        let dir = scene.dir()?;
+        assert!(dir.create_file(OsStr::new(NAME), b"", (0, 0), Mode::from_bits(0o600)).is_err());
+        assert!(dir.stat_at(OsStr::new(NAME))?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn an_atomic_write_replaces_the_whole_file_and_leaves_nothing_else() -> Test {
+        let scene = Scene::new()?;
+        scene.file(NAME, "old and long", 0o600)?;
+        let dir = scene.dir()?;
+        for (text, durability) in [("new", Durability::OnDisk), ("newer", Durability::Eventually)] {
+            write_atomic(&dir, OsStr::new(NAME), text.as_bytes(), Mode::from_bits(0o644), durability)?;
+            let (bytes, stat) = dir.read_file(OsStr::new(NAME), 100)?;
+            assert_eq!((bytes.expose(), stat.mode.bits()), (text.as_bytes(), 0o644));
+        }
+        scene.folder("folder", 0o755)?;
+        assert!(write_atomic(&dir, OsStr::new("folder"), b"", Mode::from_bits(0o644), Durability::OnDisk).is_err());
+        assert_eq!(dir.entries()?.len(), 2);
+        Ok(())
+    }
+}

@@ -1,11 +1,15 @@
 //! The only door to the operating system: descriptor-relative file operations, users, processes, clock, locks.
 
 mod acl;
+mod beside;
 pub mod clock;
 pub mod dir;
 mod file;
+mod follow;
+mod identity;
 pub mod lock;
 pub mod process;
+mod search;
 pub mod source;
 mod stat;
 #[cfg(test)]

@@ -59,6 +59,11 @@ pub fn user_name(uid: u32) -> String {
     users::get_user_by_uid(uid).map_or_else(|| uid.to_string(), |found| shown(found.name()))
 }
 
+/// Whether the system knows a user of this number.
+pub(super) fn has_entry(uid: u32) -> bool {
+    users::get_user_by_uid(uid).is_some()
+}
+
 /// The name shown for a gid.
 pub fn group_name(gid: u32) -> String {
     users::get_group_by_gid(gid).map_or_else(|| gid.to_string(), |found| shown(found.name()))
