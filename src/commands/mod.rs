@@ -139,7 +139,7 @@ fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Error {
     let command = asked_for(arguments).map(|name| format!(" {name}")).unwrap_or_default();
     let hint = meant(error).map_or_else(
         || format!("certsync{command} --help shows what can be written"),
-        |meant| format!("did you mean {}?", printable(&meant)),
+        |meant| format!("did you mean `{}`?", printable(&meant)),
     );
     Error::new(ErrorKind::Usage, "command line", printable(&cause.join(" "))).hint(hint)
 }
@@ -149,7 +149,7 @@ fn meant(error: &clap::Error) -> Option<String> {
     let close = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
     close.into_iter().find_map(|kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) if !texts.is_empty() => Some(texts.join(" or ")),
+        Some(ContextValue::Strings(texts)) if !texts.is_empty() => Some(texts.join("` or `")),
         _ => None,
     })
 }
