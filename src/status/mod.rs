@@ -148,12 +148,12 @@ pub fn status_of(state: &State, inputs: Inputs<'_>) -> StatusReport {
             let known = state.install(&set.name, &install.dest);
             let hooks = inputs.hooks.iter().filter(|hook| install.rest.hooks.contains(&hook.name));
             let hooks = hooks.map(|hook| HookStatus { name: hook.name.clone(), owed: owed(hook, known) }).collect();
-            installs.push(install_status(&set.name, &install.dest, known, hooks, Membership::Wanted, state, &inputs));
+            installs.push(install_status(&set.name, &install.dest, known, Membership::Wanted(hooks), (state, &inputs)));
         }
     }
     for known in &state.installs {
         if !told.contains(&(&known.set, &known.dest)) {
-            installs.push(install_status(&known.set, &known.dest, Some(known), Vec::new(), Membership::Orphaned, state, &inputs));
+            installs.push(install_status(&known.set, &known.dest, Some(known), Membership::Orphaned, (state, &inputs)));
         }
     }
     StatusReport {
@@ -167,9 +167,9 @@ pub fn status_of(state: &State, inputs: Inputs<'_>) -> StatusReport {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Whether a place still belongs to the spec, and then with which hooks.
 enum Membership {
-    Wanted,
+    Wanted(Vec<HookStatus>),
     Orphaned,
 }
 
@@ -177,14 +177,15 @@ fn install_status(
     set: &SetName,
     dest: &AbsPath,
     known: Option<&InstallState>,
-    hooks: Vec<HookStatus>,
     membership: Membership,
-    state: &State,
-    inputs: &Inputs<'_>,
+    (state, inputs): (&State, &Inputs<'_>),
 ) -> InstallStatus {
     let current = known.and_then(|known| known.current.as_ref());
     let not_after = current.and_then(|current| current.facts.not_after());
-    let orphaned = membership == Membership::Orphaned;
+    let (hooks, orphaned) = match membership {
+        Membership::Wanted(hooks) => (hooks, false),
+        Membership::Orphaned => (Vec::new(), true),
+    };
     let seen =
         if orphaned { Seen { result: Some(Outcome::Orphaned), drift: Drift::Unknown, error: None } } else { (inputs.seen)(set, dest) };
     InstallStatus {
