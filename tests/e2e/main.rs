@@ -2,6 +2,10 @@
 //!
 //! Not part of a plain `cargo test`; run by `cargo test --test e2e`. What a test needs and does not find here, it names.
 
+mod certbot_nginx;
+mod clients;
 mod key_leaks;
+mod lineages;
+mod servers;
 mod servers_start;
 mod support;

@@ -13,7 +13,7 @@ pub struct Postgres {
     /// Its programs.
     programs: PathBuf,
     data: String,
-    server: Server,
+    _server: Server,
 }
 
 impl Postgres {
@@ -43,17 +43,12 @@ impl Postgres {
         fs::write(&config, before + &settings).expect("its configuration");
         let log = sandbox.path("postgres.log");
         let server = Server::spawn(as_postgres().arg(programs.join("postgres")).args(["-D", &data]), "postgres", &log).wait_for(port, &log);
-        Postgres { port, programs, data, server }
+        Postgres { port, programs, data, _server: server }
     }
 
     /// The command that makes it load its certificate again.
     pub fn reload(&self) -> String {
         format!("{}/pg_ctl reload -D {}", self.programs.display(), self.data)
-    }
-
-    /// The postmaster's process id.
-    pub fn pid(&self) -> u32 {
-        self.server.pid()
     }
 }
 
