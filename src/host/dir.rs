@@ -253,13 +253,19 @@ impl Dir {
         let Some(name) = name else {
             return acl::is_wider(&self.fd, &self.stat()?);
         };
-        // O_PATH: neither needs the right to read nor wakes a device or a FIFO.
-        let fd = openat(&self.fd, step(name)?, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Bits::empty())?;
-        let there = Stat::from(&fstat(&fd)?);
-        if there.kind == Kind::Link {
+        let there = self.stat_at(name)?.ok_or(Errno::ENOENT)?;
+        if !matches!(there.kind, Kind::File | Kind::Dir) {
             return Ok(false);
         }
-        acl::is_wider_at(&format!("/proc/self/fd/{}", fd.as_raw_fd()), &there)
+        let open = |access| openat(&self.fd, name, access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Bits::empty());
+        match open(OFlag::O_RDONLY) {
+            // What we own but may not read can only be asked by way of /proc.
+            Err(Errno::EACCES) => {
+                let fd = open(OFlag::O_PATH)?;
+                acl::is_wider_at(&format!("/proc/self/fd/{}", fd.as_raw_fd()), &there)
+            }
+            opened => acl::is_wider(opened?, &there),
+        }
     }
 
     /// fsync of this directory.
@@ -457,6 +463,8 @@ mod tests {
         }
         assert!(dir.has_wider_acl(Some(os("file")))?);
         let folder = dir.open_dir(os("folder"))?;
+        scene.mode("file", 0o020)?;
+        assert!(dir.has_wider_acl(Some(os("file")))?, "also where the owner may not read");
         set_acl(&scene, "folder", DEFAULT)?;
         assert!(folder.has_wider_acl(None)?);
         let now = folder.stat()?;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 /// Whose rights a piece of work has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Identity {
     /// The rights with which what belongs to `owner` is to be read: root trusts itself, and everybody else runs with
     /// rights that cannot be changed.
     pub(super) fn for_owner(owner: u32) -> Identity {
-        if owner == 0 || !geteuid().is_root() {
+        if owner == 0 || !runs_as_root() {
             return Identity::Own;
         }
         let known = KNOWN.with_borrow_mut(|known| Rc::clone(known.entry(owner).or_insert_with(|| Rc::new(Account::of(owner)))));
@@ -54,7 +55,7 @@ impl Identity {
     /// Whether the kernel may follow links under these rights: they are the rights of whoever could have planted one, or there
     /// are no others to be had.
     pub(super) fn may_follow(&self) -> bool {
-        matches!(self, Identity::User(_)) || !geteuid().is_root()
+        matches!(self, Identity::User(_)) || !runs_as_root()
     }
 
     /// The user's name.
@@ -104,6 +105,12 @@ impl Account {
     }
 }
 
+/// Asked at every step, and the same throughout: certsync never changes its effective uid.
+fn runs_as_root() -> bool {
+    static ROOT: OnceLock<bool> = OnceLock::new();
+    *ROOT.get_or_init(|| geteuid().is_root())
+}
+
 /// setfsuid(2) tells nothing but the value before: asking twice shows whether the first one was heard.
 fn switch_user(uid: Uid) -> bool {
     setfsuid(uid);
@@ -134,6 +141,31 @@ impl Drop for Assumed {
             std::process::abort();
         }
         ACTIVE.set(false);
+    }
+}
+
+/// The rights in use during one piece of work: changed only when the next step needs others, since most steps need the same.
+pub(super) struct Rights {
+    now: Identity,
+    held: Option<Assumed>,
+}
+
+impl Rights {
+    /// One's own, to begin with.
+    pub(super) fn own() -> Rights {
+        Rights { now: Identity::Own, held: None }
+    }
+
+    /// Goes over to these.
+    pub(super) fn take(&mut self, who: &Identity) -> Result<()> {
+        if self.now != *who {
+            // Back first: identities do not nest.
+            self.held = None;
+            self.now = Identity::Own;
+            self.held = Some(who.assume()?);
+            self.now = who.clone();
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::beside::Links;
 use super::follow::{Heads, Reached, Spot};
+use super::identity::Rights;
 use super::source::{Fault, MOST_ENTRIES, Source, SourceFile, leads_nowhere};
 use super::{Entry, Kind, Stat};
 use crate::base::{Error, ErrorKind, RelPath, Result};
@@ -27,11 +28,12 @@ pub(super) struct Search<'a> {
     /// Bytes found so far.
     bytes: u64,
     found: Vec<SourceFile>,
+    rights: Rights,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(source: &'a Source, limits: &'a Limits, wanted: &'a dyn Fn(&str) -> bool) -> Search<'a> {
-        Search { source, limits, wanted, left: MOST_ENTRIES, bytes: 0, found: Vec::new() }
+        Search { source, limits, wanted, left: MOST_ENTRIES, bytes: 0, found: Vec::new(), rights: Rights::own() }
     }
 
     /// Every file, sorted by path.
@@ -46,12 +48,12 @@ impl<'a> Search<'a> {
         if depth > DEEPEST {
             return Err(self.error(prefix, format!("folders are nested more than {DEEPEST} deep")));
         }
-        let entries = match self.source.list(spot, self.left) {
+        let entries = match self.source.list(&mut self.rights, spot, self.left) {
             Err(fault) if !prefix.is_empty() && fault.is_denial() && !self.wants(prefix) => return Ok(()),
             other => other.map_err(|fault| self.source.place(prefix, fault))?,
         };
         self.left -= entries.len();
-        let links = links_among(spot, &entries)?;
+        let links = links_among(&mut self.rights, spot, &entries)?;
         let mut heads = Heads::new();
         for entry in &entries {
             let path = below(prefix, &entry.name);
@@ -69,7 +71,7 @@ impl<'a> Search<'a> {
         if entry.name.as_bytes().starts_with(b".") && !self.wants(path) {
             return Ok(());
         }
-        match self.source.enter(spot, &entry.name) {
+        match self.source.enter(&mut self.rights, spot, &entry.name) {
             Ok(inner) => self.folder(&inner, path, depth + 1),
             // Gone, or exchanged for something else, since it was listed.
             Err(Fault::Io(_, error)) if leads_nowhere(&error) => Ok(()),
@@ -106,12 +108,12 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    fn stat(&self, spot: &Rc<Spot>, entry: &Entry, heads: &mut Heads) -> std::result::Result<(Reached, Stat), Fault> {
+    fn stat(&mut self, spot: &Rc<Spot>, entry: &Entry, heads: &mut Heads) -> std::result::Result<(Reached, Stat), Fault> {
         if entry.kind == Kind::Link {
-            return self.source.stat_link(spot, &entry.name, heads);
+            return self.source.stat_link(&mut self.rights, spot, &entry.name, heads);
         }
         let reached = Reached { spot: Rc::clone(spot), rest: entry.name.clone() };
-        let _rights = spot.who.assume().map_err(Fault::Rights)?;
+        self.rights.take(&spot.who).map_err(Fault::Rights)?;
         let found = spot.dir.stat_at(&entry.name).and_then(|found| found.ok_or_else(|| Errno::ENOENT.into()));
         found.map(|stat| (reached, stat)).map_err(|error| Fault::Io(spot.who.clone(), error))
     }
@@ -170,12 +172,12 @@ impl<'a> Search<'a> {
     }
 }
 
-fn links_among(spot: &Spot, entries: &[Entry]) -> Result<Links> {
+fn links_among(rights: &mut Rights, spot: &Spot, entries: &[Entry]) -> Result<Links> {
     let mut links = Links::default();
     if entries.iter().all(|entry| entry.kind != Kind::Link) {
         return Ok(links);
     }
-    let _rights = spot.who.assume()?;
+    rights.take(&spot.who)?;
     for entry in entries.iter().filter(|entry| entry.kind == Kind::Link) {
         links.add(&entry.name, spot.dir.read_link(&entry.name).ok().as_deref());
     }

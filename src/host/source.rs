@@ -2,7 +2,7 @@
 
 use super::file::read_whole;
 use super::follow::{Heads, Reached, Spot, reach, reach_link};
-use super::identity::Identity;
+use super::identity::{Identity, Rights};
 use super::search::Search;
 use super::{Dir, Entry, Kind, Stat};
 use crate::base::{AbsPath, Error, ErrorKind, RelPath, Result, Secret, SetName, escape};
@@ -59,15 +59,14 @@ impl Source {
     /// A name that is no `SetName` is an error in the list of its own (kind `Judgement`), and so is a link that cannot be
     /// followed for another reason than that it leads nowhere (kind `Source`).
     pub fn subdirectories(&self) -> Result<Vec<Result<SetName>>> {
-        let mut heads = Heads::new();
-        let mut out = Vec::new();
-        for entry in self.list(&self.spot, MOST_ENTRIES).map_err(|fault| self.place(OsStr::new(""), fault))? {
+        let (mut rights, mut heads, mut out) = (Rights::own(), Heads::new(), Vec::new());
+        for entry in self.list(&mut rights, &self.spot, MOST_ENTRIES).map_err(|fault| self.place(OsStr::new(""), fault))? {
             if entry.name.as_bytes().starts_with(b".") {
                 continue;
             }
             let is_directory = match entry.kind {
                 Kind::Dir => Ok(true),
-                Kind::Link => self.leads_to_directory(&entry.name, &mut heads),
+                Kind::Link => self.leads_to_directory(&mut rights, &entry.name, &mut heads),
                 Kind::File | Kind::Other => Ok(false),
             };
             match is_directory {
@@ -94,10 +93,11 @@ impl Source {
     /// Reads one file whole, at most `limit` bytes, with the metadata of the descriptor read, taken before the read.
     pub fn read(&self, path: &RelPath, limit: u64) -> Result<(Secret, Stat)> {
         let (folders, name) = path.split();
-        let mut spot = Rc::clone(&self.spot);
+        let (mut rights, mut spot) = (Rights::own(), Rc::clone(&self.spot));
         for folder in folders {
-            spot = self.enter(&spot, OsStr::new(folder)).map_err(|error| self.place(OsStr::new(path.as_str()), error))?;
+            spot = self.enter(&mut rights, &spot, OsStr::new(folder)).map_err(|error| self.place(OsStr::new(path.as_str()), error))?;
         }
+        rights.take(&spot.who)?;
         let at = |who: &Identity, error: &io::Error| self.file_fault(OsStr::new(path.as_str()), who, error);
         if !spot.who.may_follow() {
             match spot.dir.open_file(OsStr::new(name)) {
@@ -108,7 +108,7 @@ impl Source {
         }
         let reached = reach_link(&spot, OsStr::new(name), &mut Heads::new()).map_err(|error| at(&spot.who, &error))?;
         let who = &reached.spot.who;
-        let _rights = who.assume()?;
+        rights.take(who)?;
         let (fd, stat) = reached.open_file().map_err(|error| at(who, &error))?;
         Ok((read_whole(fd, &stat, limit).map_err(|error| at(who, &error))?, stat))
     }
@@ -119,19 +119,19 @@ impl Source {
         self.sound.get()
     }
 
-    pub(super) fn list(&self, spot: &Spot, most: usize) -> std::result::Result<Vec<Entry>, Fault> {
-        let _rights = spot.who.assume().map_err(Fault::Rights)?;
+    pub(super) fn list(&self, rights: &mut Rights, spot: &Spot, most: usize) -> std::result::Result<Vec<Entry>, Fault> {
+        rights.take(&spot.who).map_err(Fault::Rights)?;
         spot.dir.entries_at_most(most).map_err(|error| Fault::Io(spot.who.clone(), error))
     }
 
-    pub(super) fn enter(&self, spot: &Spot, name: &OsStr) -> std::result::Result<Rc<Spot>, Fault> {
-        let _rights = spot.who.assume().map_err(Fault::Rights)?;
+    pub(super) fn enter(&self, rights: &mut Rights, spot: &Spot, name: &OsStr) -> std::result::Result<Rc<Spot>, Fault> {
+        rights.take(&spot.who).map_err(Fault::Rights)?;
         let opened = spot.dir.open_dir(name).and_then(|dir| Spot::new(dir, &spot.who));
         opened.map(Rc::new).map_err(|error| Fault::Io(spot.who.clone(), error))
     }
 
-    fn leads_to_directory(&self, name: &OsStr, heads: &mut Heads) -> Result<bool> {
-        match self.stat_link(&self.spot, name, heads) {
+    fn leads_to_directory(&self, rights: &mut Rights, name: &OsStr, heads: &mut Heads) -> Result<bool> {
+        match self.stat_link(rights, &self.spot, name, heads) {
             Ok((_, stat)) => Ok(stat.kind == Kind::Dir),
             Err(Fault::Io(_, error)) if leads_nowhere(&error) => Ok(false),
             Err(other) => Err(self.place(name, other)),
@@ -139,12 +139,17 @@ impl Source {
     }
 
     /// Follows the link `name` to its end.
-    pub(super) fn stat_link(&self, spot: &Rc<Spot>, name: &OsStr, heads: &mut Heads) -> std::result::Result<(Reached, Stat), Fault> {
+    pub(super) fn stat_link(
+        &self,
+        rights: &mut Rights,
+        spot: &Rc<Spot>,
+        name: &OsStr,
+        heads: &mut Heads,
+    ) -> std::result::Result<(Reached, Stat), Fault> {
+        rights.take(&spot.who).map_err(Fault::Rights)?;
         let reached = reach_link(spot, name, heads).map_err(|error| Fault::Io(spot.who.clone(), error))?;
-        let stat = {
-            let _rights = reached.spot.who.assume().map_err(Fault::Rights)?;
-            reached.stat().map_err(|error| Fault::Io(reached.spot.who.clone(), error))?
-        };
+        rights.take(&reached.spot.who).map_err(Fault::Rights)?;
+        let stat = reached.stat().map_err(|error| Fault::Io(reached.spot.who.clone(), error))?;
         Ok((reached, stat))
     }
 
