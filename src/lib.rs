@@ -2,6 +2,7 @@
 //!
 //! The flow, and the folders that show it, are drawn in `ARCHITECTURE.md`.
 
+pub mod apply;
 pub mod base;
 pub mod collect;
 pub mod commands;

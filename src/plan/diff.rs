@@ -95,6 +95,7 @@ fn nothing(s: &Situation<'_>) -> InstallPlan {
         next: None,
         record: None,
         content: ContentChange::Same,
+        leftovers: s.observed.leftovers,
     }
 }
 
@@ -292,18 +293,18 @@ impl<'a> Differ<'a> {
                 }
                 Shown::Foreign(sha256) => {
                     if !is_adopted || flat {
-                        self.after_switch.push(Step::Publish(path.clone()));
+                        self.after_switch.push(Step::Replace(path.clone()));
                     }
                     sha256
                 }
                 Shown::Right(sha256) => {
                     if flat && sha256 != Some(target.planned.sha256) {
-                        self.after_switch.push(Step::Publish(path.clone()));
+                        self.after_switch.push(Step::Replace(path.clone()));
                     }
                     sha256
                 }
                 Shown::Nothing if flat => {
-                    self.after_switch.push(Step::Publish(path.clone()));
+                    self.after_switch.push(Step::Replace(path.clone()));
                     None
                 }
                 Shown::Nothing => {
@@ -330,7 +331,7 @@ impl<'a> Differ<'a> {
     fn order_for_flat(&mut self) {
         let files = &self.files;
         self.after_switch.sort_by_key(|step| match step {
-            Step::Publish(path) => files.get(path).is_some_and(|t| matches!(t.kind, FileKind::Certificates | FileKind::PrivateKey)),
+            Step::Replace(path) => files.get(path).is_some_and(|t| matches!(t.kind, FileKind::Certificates | FileKind::PrivateKey)),
             _ => false,
         });
     }

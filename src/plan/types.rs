@@ -111,6 +111,8 @@ pub struct InstallPlan {
     pub record: Option<GenerationState>,
     /// Whether a reader of `dest` reads other bytes afterwards.
     pub content: ContentChange,
+    /// Whether a killed run left something to sweep there.
+    pub leftovers: bool,
 }
 
 /// The generation an install gets.
@@ -176,10 +178,12 @@ pub enum Step {
     },
     /// Build the next generation beside the current one.
     Stage,
-    /// Make `dest/<file>` show the current generation (a link, or for `flat` a copy).
+    /// Make the link `dest/<file>` where nothing stands.
     Publish(RelPath),
     /// Point `current` at the next generation.
     Switch,
+    /// Put the link (for `flat`: the file) in the place of whatever stands at `dest/<file>`.
+    Replace(RelPath),
     /// Remove `dest/<file>`, pruned.
     Unpublish(RelPath),
 }

@@ -146,6 +146,7 @@ fn install_plan(dest: &AbsPath, result: Outcome) -> InstallPlan {
         next: None,
         record: None,
         content: ContentChange::Same,
+        leftovers: false,
     }
 }
 

@@ -1,0 +1,164 @@
+//! What a failing check sets off.
+
+use super::call::Answer;
+use super::{Spot, check, hook_error, owed_run};
+use crate::apply::switch::{self, Flush, Replace};
+use crate::apply::{Applied, Apply, place};
+use crate::base::{Error, ErrorKind, HookName, Result};
+use crate::plan::{Outcome, go_back, owes_run, places};
+use crate::spec::{DesiredInstall, DesiredSet, Hook, Layout, under_hash};
+use crate::state::{GenerationState, InstallState, Returned};
+use crate::survey::Surveyed;
+use std::collections::BTreeSet;
+
+/// Who is to blame for a failing check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// What was just installed: it stays back.
+    MaterialIsToBlame,
+    /// Something else: what was installed stays.
+    SomethingElse,
+}
+
+/// An install that was taken back, and the generation it was taken back from.
+struct Taken<'a> {
+    set: &'a DesiredSet,
+    install: &'a DesiredInstall,
+    rejected: GenerationState,
+}
+
+/// Takes back what was switched since `hook` last succeeded, and asks again.
+pub(super) fn turn_back(
+    apply: &mut Apply<'_>,
+    sets: &[DesiredSet],
+    surveyed: &mut Surveyed,
+    hooks: &[Hook],
+    hook: &Hook,
+    applied: &mut Applied,
+) -> Verdict {
+    let mut taken = Vec::new();
+    for spot in owed_run(apply, sets, &hook.name) {
+        match take_back(apply, sets, &spot) {
+            Ok(Some(one)) => taken.push(one),
+            Ok(None) => {}
+            Err(error) => applied.errors.push(error),
+        }
+    }
+    if taken.is_empty() {
+        return Verdict::SomethingElse;
+    }
+    let sharing = sharing(apply, sets, hooks, &taken);
+    let mut all_pass = true;
+    for hook in hooks.iter().filter(|hook| sharing.contains(&hook.name)) {
+        all_pass &= check(apply, sets, hook, applied) == Answer::Ok;
+    }
+    if all_pass {
+        for one in &taken {
+            stay_back(apply, surveyed, hooks, hook, one);
+        }
+        if let Err(error) = apply.save() {
+            applied.errors.push(error);
+        }
+        return Verdict::MaterialIsToBlame;
+    }
+    for one in taken {
+        if let Err(error) = go_forward(apply, one) {
+            applied.errors.push(error);
+        }
+    }
+    applied.warnings.push(format!(
+        "the check of hook {} fails with the former certificates too: something else is broken; the new ones stay, the hook stays owed",
+        hook.name
+    ));
+    Verdict::SomethingElse
+}
+
+/// The hook itself and every other with a check at one of the places taken back.
+fn sharing(apply: &Apply<'_>, sets: &[DesiredSet], hooks: &[Hook], taken: &[Taken<'_>]) -> BTreeSet<HookName> {
+    let touches = |hook: &Hook| {
+        places(&hook.name, sets, apply.state).iter().any(|place| {
+            owes_run(&hook.name, place.recorded)
+                && taken.iter().any(|one| one.set.name == place.set.name && one.install.dest == place.recorded.dest)
+        })
+    };
+    hooks.iter().filter(|hook| hook.check.is_some() && touches(hook)).map(|hook| hook.name.clone()).collect()
+}
+
+fn take_back<'a>(apply: &mut Apply<'_>, sets: &'a [DesiredSet], (name, dest): &Spot) -> Result<Option<Taken<'a>>> {
+    let Some(set) = sets.iter().find(|set| set.name == *name) else { return Ok(None) };
+    let Some(install) = set.installs.iter().find(|install| install.dest == *dest) else { return Ok(None) };
+    let revoked = &apply.desired.revoked;
+    let Some(recorded) = apply.state.install_mut(name, dest) else { return Ok(None) };
+    let Some(former) = recorded.former.first().cloned() else { return Ok(None) };
+    if former.facts.keys.iter().any(|key| revoked.contains(key)) {
+        return Ok(None);
+    }
+    let place = place::open(dest, name)?;
+    if place.set.find_dir(std::ffi::OsStr::new(&former.name)).ok().flatten().is_none() {
+        return Ok(None);
+    }
+    let before = recorded.clone();
+    let Some(rejected) = go_back(recorded) else { return Ok(None) };
+    if let Err(error) = apply.save().and_then(|()| show(&place, set, install, &rejected.name, &former.name)) {
+        restore(apply, before);
+        return Err(error);
+    }
+    Ok(Some(Taken { set, install, rejected }))
+}
+
+fn restore(apply: &mut Apply<'_>, before: InstallState) {
+    if let Some(recorded) = apply.state.install_mut(&before.set.clone(), &before.dest.clone()) {
+        *recorded = before;
+    }
+}
+
+/// The former generation is in place again: its names are there, and those that only the other one had are not.
+fn show(place: &place::Place, set: &DesiredSet, install: &DesiredInstall, from: &str, to: &str) -> Result<()> {
+    let wrong = |e: std::io::Error| Error::io(ErrorKind::Install, &install.dest, &e);
+    let (before, after) = (switch::files_of(place, from).map_err(wrong)?, switch::files_of(place, to).map_err(wrong)?);
+    if install.rest.layout == Layout::Generations {
+        let missing: Vec<_> = after.iter().filter(|path| !before.contains(path)).cloned().collect();
+        switch::publish(place, &set.name, install, to, &missing, Replace::Any, Flush::Each)?;
+    }
+    switch::switch(place, to).and_then(|()| place.set.sync()).map_err(wrong)?;
+    if install.rest.layout == Layout::Flat {
+        switch::publish(place, &set.name, install, to, &after, Replace::Any, Flush::Each)?;
+    }
+    for path in before.iter().filter(|path| !after.contains(path)) {
+        switch::unpublish(place, path).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+fn stay_back(apply: &mut Apply<'_>, surveyed: &mut Surveyed, hooks: &[Hook], hook: &Hook, one: &Taken<'_>) {
+    if let (Some(recorded), Some(digest)) = (apply.state.install_mut(&one.set.name, &one.install.dest), one.rejected.digest) {
+        recorded.returned = Some(Returned { digest, under: under_hash(one.install, hooks), hook: hook.name.clone() });
+    }
+    for set in surveyed.plan.sets.iter_mut().filter(|set| set.name == one.set.name) {
+        for plan in set.installs.iter_mut().filter(|plan| plan.dest == one.install.dest) {
+            plan.result = Outcome::RolledBack;
+            plan.error = Some(
+                hook_error(
+                    hook,
+                    format!("its check fails with the new {} and passes without it: {} is back at the former one", set.name, plan.dest),
+                )
+                .hint("mend the set at its source; a changed set or spec is tried again by itself, --retry tries now"),
+            );
+            // What was taken back is not to be observed as installed.
+            plan.steps.clear();
+        }
+    }
+}
+
+fn go_forward(apply: &mut Apply<'_>, one: Taken<'_>) -> Result<()> {
+    let place = place::open(&one.install.dest, &one.set.name)?;
+    let Some(recorded) = apply.state.install_mut(&one.set.name, &one.install.dest) else { return Ok(()) };
+    let from = recorded.current.as_ref().map(|current| current.name.clone()).unwrap_or_default();
+    let to = one.rejected.name.clone();
+    recorded.marks.clear();
+    if let Some(former) = recorded.current.replace(one.rejected) {
+        recorded.former.insert(0, former);
+    }
+    apply.save()?;
+    show(&place, one.set, one.install, &from, &to)
+}

@@ -1,0 +1,81 @@
+//! Deleting an orphaned set's files.
+
+use super::place;
+use super::switch;
+use crate::base::{AbsPath, Error, ErrorKind, Result, SetName};
+use crate::host::{Dir, Kind, walk};
+use crate::observe::{META, OWNER_FILE, own_dir};
+use crate::state::{InstallState, State, Store};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+
+/// Deletes the files of these orphaned places, then what certsync keeps of the set; other files stay.
+///
+/// # Errors
+/// The first place that could not be cleared; those before it are cleared and forgotten.
+pub fn remove(state: &mut State, state_dir: &Dir, at: &AbsPath, set: &SetName, dests: &[AbsPath]) -> Result<()> {
+    for dest in dests {
+        if let Some(recorded) = state.install(set, dest) {
+            clear(recorded)?;
+        }
+        state.installs.retain(|install| install.set != *set || install.dest != *dest);
+        state.save(state_dir, at)?;
+    }
+    if state.installs.iter().all(|install| install.set != *set) {
+        state.sets.remove(set);
+        state.save(state_dir, at)?;
+        Store::new(state_dir, at).purge(set, &BTreeSet::new())?;
+    }
+    Ok(())
+}
+
+fn clear(recorded: &InstallState) -> Result<()> {
+    let walked = walk::to(&recorded.dest)?;
+    if !walked.missing.is_empty() {
+        return Ok(());
+    }
+    let wrong = |e: io::Error| Error::io(ErrorKind::Install, &recorded.dest, &e);
+    let Some(meta) = own_dir(&walked.dir, META).map_err(wrong)? else { return Ok(()) };
+    if own_dir(&meta, recorded.set.as_str()).map_err(wrong)?.is_some() {
+        let place = place::open(&recorded.dest, &recorded.set)?;
+        names(&place, recorded).map_err(wrong)?;
+        meta.remove_tree(OsStr::new(recorded.set.as_str())).map_err(wrong)?;
+    }
+    leave(recorded, walked.dir, &meta).map_err(wrong)
+}
+
+/// The names in `dest`: links of ours, and for `flat` the files that are still what was installed.
+fn names(place: &place::Place, recorded: &InstallState) -> io::Result<()> {
+    let Some(current) = &recorded.current else { return Ok(()) };
+    let files = match switch::files_of(place, &current.name) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for path in files {
+        if switch::is_ours(place, &recorded.set, &path, recorded.layout, &current.name)? {
+            switch::unpublish(place, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where no other set is left, certsync's own folder goes, and with it a `dest` that certsync made and that is empty.
+fn leave(recorded: &InstallState, dest: Dir, meta: &Dir) -> io::Result<()> {
+    if meta.entries()?.iter().any(|entry| entry.kind == Kind::Dir) {
+        return Ok(());
+    }
+    meta.unlink(OsStr::new(OWNER_FILE))?;
+    dest.remove_dir(OsStr::new(META))?;
+    dest.sync()?;
+    let stat = dest.stat()?;
+    let made = recorded.made.is_some_and(|made| (made.dev, made.ino) == (stat.dev, stat.ino));
+    if made && dest.entries()?.is_empty() {
+        drop(dest);
+        if let Ok((parent, name)) = walk::make_parents(&recorded.dest) {
+            parent.remove_dir(OsStr::new(&name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Step 12 of apply: look again, then sweep what is no longer needed.
+
+use super::{Applied, Apply, fail, place, subject};
+use crate::base::{AbsPath, Error, ErrorKind, KeyFingerprint, SetName};
+use crate::host::{Dir, Kind, unique};
+use crate::observe::{CURRENT, is_leftover};
+use crate::plan::Outcome;
+use crate::spec::DesiredSet;
+use crate::state::requests::Scope;
+use crate::state::{InstallState, Store};
+use crate::survey::{Keep, Retry, Sources, Survey, Surveyed};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+
+pub(super) fn settle(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveyed, applied: &mut Applied) {
+    look_again(apply, surveyed);
+    sweep(apply, sets, surveyed, applied);
+    purge_store(apply, surveyed, applied);
+}
+
+/// Success means observed again and equal: what was touched is surveyed once more and must ask for nothing.
+fn look_again(apply: &mut Apply<'_>, surveyed: &mut Surveyed) {
+    let touched: BTreeSet<SetName> = surveyed
+        .plan
+        .sets
+        .iter()
+        .filter(|set| set.installs.iter().any(|install| !install.steps.is_empty() && install.error.is_none()))
+        .map(|set| set.name.clone())
+        .collect();
+    if touched.is_empty() {
+        return;
+    }
+    wait_for_the_clock();
+    let mut state = apply.state.clone();
+    let again = Survey {
+        desired: apply.desired,
+        state: &mut state,
+        cache: apply.cache,
+        store: Some(Store::new(apply.state_dir, apply.at)),
+        keep: Keep::InMemory,
+        scope: Scope::Sets(touched),
+        sources: Sources::Recorded,
+        once: BTreeMap::new(),
+        retry: Retry::OnChange,
+        because: None,
+        us: apply.us.to_owned(),
+        now: apply.now,
+        progress: crate::progress::Progress::hidden(crate::progress::Kind::Looking),
+    }
+    .run();
+    let found: BTreeMap<(&SetName, &AbsPath), _> =
+        again.plan.sets.iter().flat_map(|set| set.installs.iter().map(move |install| ((&set.name, &install.dest), install))).collect();
+    for set in &mut surveyed.plan.sets {
+        for install in set.installs.iter_mut().filter(|install| !install.steps.is_empty() && install.error.is_none()) {
+            let Some(seen) = found.get(&(&set.name, &install.dest)) else { continue };
+            if let Some(error) = &seen.error {
+                fail(install, error.clone());
+            } else if !seen.steps.is_empty() {
+                let names: Vec<&str> = seen.changes.iter().map(|change| change.path.as_str()).collect();
+                let cause = format!("is not as it was just made: {}", names.join(", "));
+                fail(install, Error::new(ErrorKind::Install, install.dest.to_string(), cause).hint("does somebody else write there?"));
+            }
+        }
+    }
+}
+
+/// The cache believes an entry only when its ctime is older than the clock: a moment's patience here saves a read of everything
+/// at the next run.
+fn wait_for_the_clock() {
+    std::thread::sleep(std::time::Duration::from_millis(12));
+}
+
+/// Surplus generations go, and what killed runs left. What cannot be removed is a warning.
+fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applied: &mut Applied) {
+    let touched: BTreeSet<(&SetName, &AbsPath)> = surveyed
+        .plan
+        .sets
+        .iter()
+        .flat_map(|set| set.installs.iter().filter(|i| !i.steps.is_empty() || i.leftovers).map(move |install| (&set.name, &install.dest)))
+        .collect();
+    for set in sets {
+        for install in &set.installs {
+            let Some(recorded) = apply.state.install_mut(&set.name, &install.dest) else { continue };
+            let purged = forget_revoked(recorded, &apply.desired.revoked);
+            if !purged && recorded.former.len() <= install.rest.keep as usize && !touched.contains(&(&set.name, &install.dest)) {
+                continue;
+            }
+            recorded.former.truncate(install.rest.keep as usize);
+            if let Err(error) = sweep_one(recorded, install.rest.keep as usize, purged) {
+                applied
+                    .warnings
+                    .push(format!("{}: what is no longer needed could not be removed: {error}", subject(&set.name, &install.dest)));
+            }
+        }
+    }
+}
+
+/// Former generations with a revoked key are never rolled back to.
+fn forget_revoked(recorded: &mut InstallState, revoked: &BTreeSet<KeyFingerprint>) -> bool {
+    let before = recorded.former.len();
+    recorded.former.retain(|former| !former.facts.keys.iter().any(|key| revoked.contains(key)));
+    recorded.former.len() != before
+}
+
+fn sweep_one(recorded: &InstallState, keep: usize, purged: bool) -> io::Result<()> {
+    let place = place::open(&recorded.dest, &recorded.set).map_err(|e| io::Error::other(e.to_string()))?;
+    let known: BTreeSet<&str> = recorded.current.iter().chain(&recorded.former).chain(&recorded.next).map(|g| g.name.as_str()).collect();
+    let shown = place.set.read_link(OsStr::new(CURRENT)).ok();
+    let mut unknown = Vec::new();
+    for entry in place.set.entries()? {
+        if is_leftover(&entry.name) {
+            place.set.remove_tree(&entry.name)?;
+        } else if entry.kind == Kind::Dir && shown.as_ref() != Some(&entry.name) {
+            match entry.name.to_str() {
+                Some(name) if known.contains(name) => {}
+                Some(name) if serial(name).is_some() => unknown.push(name.to_owned()),
+                _ => {}
+            }
+        }
+    }
+    // Generations that a lost state no longer knows count as former ones, the newest first, unless a key was revoked.
+    unknown.sort_by_key(|name| std::cmp::Reverse(serial(name)));
+    let spare = if purged { 0 } else { keep.saturating_sub(recorded.former.len()) };
+    for name in unknown.iter().skip(spare) {
+        discard(&place.set, name)?;
+    }
+    Ok(())
+}
+
+/// Out of sight by one rename, then removed.
+fn discard(set: &Dir, name: &str) -> io::Result<()> {
+    let trash = unique(".trash-");
+    set.rename(OsStr::new(name), set, OsStr::new(&trash))?;
+    set.remove_tree(OsStr::new(&trash))
+}
+
+/// The number a generation's name begins with.
+fn serial(name: &str) -> Option<u64> {
+    let (digits, hash) = name.split_once('-')?;
+    (hash.len() == 12 && hash.bytes().all(|b| b.is_ascii_hexdigit())).then(|| digits.parse().ok()).flatten()
+}
+
+/// Versions that no install and no hold needs leave the store.
+fn purge_store(apply: &Apply<'_>, surveyed: &Surveyed, applied: &mut Applied) {
+    let store = Store::new(apply.state_dir, apply.at);
+    let revoked = &apply.desired.revoked;
+    for plan in surveyed.plan.sets.iter().filter(|set| set.result != Outcome::Unchanged || !revoked.is_empty()) {
+        let Some(known) = apply.state.sets.get(&plan.name) else { continue };
+        let mut keep = BTreeSet::from([known.digest]);
+        keep.extend(known.hold.iter().map(|hold| hold.at));
+        for install in apply.state.installs.iter().filter(|install| install.set == plan.name) {
+            keep.extend(install.current.iter().chain(&install.former).chain(&install.next).filter_map(|generation| generation.digest));
+        }
+        if let Err(error) = store.purge(&plan.name, &keep) {
+            applied.warnings.push(error.to_string());
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Building a generation: whole, under a temporary name, then renamed.
+
+use super::place::Place;
+use crate::base::{Error, ErrorKind, Mode, RelPath, Result, Secret};
+use crate::host::{Dir, unique};
+use crate::material::RenderedFile;
+use crate::observe::CURRENT;
+use crate::plan::{FileSource, PlannedFile};
+use crate::spec::DesiredInstall;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+
+/// No installed file can be larger: the highest limit a spec can set.
+const LARGEST_FILE: u64 = 1 << 30;
+
+/// Builds the generation `name` with `files` beside the current one. What is rendered comes from `rendered`, what is carried
+/// from the current generation, what is adopted from `dest`; each is held against the hash it was planned with.
+pub(super) fn stage(place: &Place, name: &str, files: &[PlannedFile], rendered: &[RenderedFile], install: &DesiredInstall) -> Result<()> {
+    let hidden = unique(".new-");
+    let built = build(place, &hidden, name, files, rendered, install);
+    if built.is_err() {
+        // The first error is the one to report; what is left is swept by the next run.
+        let _ = place.set.remove_tree(OsStr::new(&hidden));
+    }
+    built
+}
+
+fn build(
+    place: &Place,
+    hidden: &str,
+    name: &str,
+    files: &[PlannedFile],
+    rendered: &[RenderedFile],
+    install: &DesiredInstall,
+) -> Result<()> {
+    let wrong = |e: &io::Error| Error::io(ErrorKind::Install, format!("{}, generation {name}", install.dest), e);
+    let rest = &install.rest;
+    let owner = (rest.owner.id, rest.group.id);
+    let new = place.set.make_dir(OsStr::new(hidden)).map_err(|e| wrong(&e))?;
+    let mut folders = BTreeSet::new();
+    for file in files {
+        let bytes;
+        let bytes = match file.from {
+            FileSource::Material => match rendered.iter().find(|r| r.path == file.path) {
+                Some(found) => &found.bytes,
+                None => return Err(changed(install, &file.path)),
+            },
+            FileSource::Carried | FileSource::Dest => {
+                bytes = read_back(place, file).map_err(|e| wrong(&e))?;
+                &bytes
+            }
+        };
+        if bytes.sha256() != file.sha256 {
+            return Err(changed(install, &file.path));
+        }
+        let (steps, leaf) = file.path.split();
+        let dir = open_or_make(&new, &steps, &mut folders).map_err(|e| wrong(&e))?;
+        dir.create_file(OsStr::new(leaf), bytes.expose(), owner, file.mode).map_err(|e| wrong(&e))?;
+    }
+    // Deepest first: a mode without write permission must not stand in the way of what lies below.
+    for folder in folders.iter().rev() {
+        let steps: Vec<&str> = folder.split('/').collect();
+        descend(&new, &steps).and_then(|dir| dir.adjust(owner, rest.dir_mode)).map_err(|e| wrong(&e))?;
+    }
+    new.adjust(owner, rest.dir_mode).map_err(|e| wrong(&e))?;
+    place.set.rename_new(OsStr::new(hidden), &place.set, OsStr::new(name)).map_err(|e| wrong(&e))
+}
+
+fn changed(install: &DesiredInstall, path: &RelPath) -> Error {
+    Error::new(ErrorKind::Install, install.dest.join(path).to_string(), "changed while it was read").hint("apply again")
+}
+
+fn read_back(place: &Place, file: &PlannedFile) -> io::Result<Secret> {
+    let (steps, leaf) = file.path.split();
+    let from = match file.from {
+        FileSource::Dest => descend(&place.dest, &steps)?,
+        FileSource::Carried | FileSource::Material => {
+            let current = place.set.read_link(OsStr::new(CURRENT))?;
+            descend(&place.set.open_dir(&current)?, &steps)?
+        }
+    };
+    Ok(from.read_file(OsStr::new(leaf), LARGEST_FILE)?.0)
+}
+
+fn open_or_make(top: &Dir, steps: &[&str], made: &mut BTreeSet<String>) -> io::Result<Dir> {
+    let mut dir = top.try_clone()?;
+    for (i, step) in steps.iter().enumerate() {
+        let path = steps[..=i].join("/");
+        dir = if made.insert(path) { dir.make_dir(OsStr::new(step))? } else { dir.open_dir(OsStr::new(step))? };
+    }
+    Ok(dir)
+}
+
+/// The directory that these steps lead to.
+pub(super) fn descend(top: &Dir, steps: &[&str]) -> io::Result<Dir> {
+    let mut dir = top.try_clone()?;
+    for step in steps {
+        dir = dir.open_dir(OsStr::new(step))?;
+    }
+    Ok(dir)
+}
+
+/// Everything of a generation is on disk: its files and its directories.
+pub(super) fn sync_generation(set: &Dir, name: &str) -> io::Result<()> {
+    sync_tree(&set.open_dir(OsStr::new(name))?)?;
+    set.sync()
+}
+
+fn sync_tree(dir: &Dir) -> io::Result<()> {
+    for entry in dir.entries()? {
+        match entry.kind {
+            crate::host::Kind::Dir => sync_tree(&dir.open_dir(&entry.name)?)?,
+            crate::host::Kind::File => dir.sync_file(&entry.name)?,
+            crate::host::Kind::Link | crate::host::Kind::Other => {}
+        }
+    }
+    dir.sync()
+}
+
+/// Makes the folders above a name in `dest`, with the install's owner, group and mode.
+pub(super) fn folders_in_dest(place: &Place, steps: &[&str], owner: (u32, u32), mode: Mode) -> io::Result<Dir> {
+    let mut dir = place.dest.try_clone()?;
+    for step in steps {
+        dir = match dir.find_dir(OsStr::new(step))? {
+            Some(found) => found,
+            None => {
+                let made = dir.make_finished_dir(OsStr::new(step), owner, mode)?;
+                dir.sync()?;
+                made
+            }
+        };
+    }
+    Ok(dir)
+}

@@ -1,0 +1,185 @@
+//! Making `dest` show a generation: adoption, links, copies, the one rename of `current`.
+//!
+//! Temporary names live in `.certsync/<set>`, never beside the files a service reads, except for the moment of an exchange.
+
+use super::place::Place;
+use super::stage::{descend, folders_in_dest};
+use crate::base::{Error, ErrorKind, RelPath, Result, SetName};
+use crate::host::{Dir, Kind, unique};
+use crate::observe::CURRENT;
+use crate::plan::{PlannedFile, link_target};
+use crate::spec::{DesiredInstall, Layout};
+use std::ffi::OsStr;
+use std::io;
+
+/// Points `current` at the generation `name`: one rename.
+pub(super) fn switch(place: &Place, name: &str) -> io::Result<()> {
+    let hidden = unique(".new-");
+    place.set.symlink(name, OsStr::new(&hidden))?;
+    let renamed = place.set.rename(OsStr::new(&hidden), &place.set, OsStr::new(CURRENT));
+    if renamed.is_err() {
+        let _ = place.set.unlink(OsStr::new(&hidden));
+    }
+    renamed
+}
+
+/// What `current` names.
+pub(super) fn current(place: &Place) -> Option<String> {
+    place.set.read_link(OsStr::new(CURRENT)).ok().and_then(|target| target.into_string().ok())
+}
+
+/// Whether a name may be taken from what stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replace {
+    /// Nothing stands there, and nothing may.
+    Nothing,
+    /// A file or link there is replaced.
+    Any,
+}
+
+/// When directories are brought to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// One by one, at once.
+    Each,
+    /// By one syncfs at the barrier, since there are many.
+    Together,
+}
+
+/// Makes the links at these names (`generations`), or copies of the generation `name` (`flat`): all copies are
+/// written first, then renamed back to back in the order given.
+pub(super) fn publish(
+    place: &Place,
+    set: &SetName,
+    install: &DesiredInstall,
+    name: &str,
+    paths: &[RelPath],
+    replace: Replace,
+    flush: Flush,
+) -> Result<()> {
+    let mut ready = Vec::with_capacity(paths.len());
+    let result = prepare(place, set, install, name, paths, &mut ready).and_then(|()| {
+        for (hidden, dir, leaf) in &ready {
+            match replace {
+                Replace::Nothing => place.set.rename_new(OsStr::new(hidden), dir, OsStr::new(leaf))?,
+                Replace::Any => place.set.rename(OsStr::new(hidden), dir, OsStr::new(leaf))?,
+            }
+        }
+        match flush {
+            Flush::Each => ready.iter().try_for_each(|(_, dir, _)| dir.sync()),
+            Flush::Together => Ok(()),
+        }
+    });
+    if let Err(error) = result {
+        for (hidden, _, _) in &ready {
+            let _ = place.set.unlink(OsStr::new(hidden));
+        }
+        return Err(Error::io(ErrorKind::Install, &install.dest, &error));
+    }
+    Ok(())
+}
+
+fn prepare(
+    place: &Place,
+    set: &SetName,
+    install: &DesiredInstall,
+    name: &str,
+    paths: &[RelPath],
+    ready: &mut Vec<(String, Dir, String)>,
+) -> io::Result<()> {
+    let rest = &install.rest;
+    for path in paths {
+        let (steps, leaf) = path.split();
+        let dir = folders_in_dest(place, &steps, (rest.owner.id, rest.group.id), rest.dir_mode)?;
+        let hidden = unique(".new-");
+        match rest.layout {
+            Layout::Generations => place.set.symlink(&link_target(set, path), OsStr::new(&hidden))?,
+            Layout::Flat => {
+                let from = descend(&place.set.open_dir(OsStr::new(name))?, &steps)?;
+                let (bytes, stat) = from.read_file(OsStr::new(leaf), u64::MAX)?;
+                place.set.create_file(OsStr::new(&hidden), bytes.expose(), (stat.uid, stat.gid), stat.mode)?;
+            }
+        }
+        ready.push((hidden.clone(), dir, leaf.to_owned()));
+        if rest.layout == Layout::Flat {
+            place.set.sync_file(OsStr::new(&hidden))?;
+        }
+    }
+    Ok(())
+}
+
+/// Exchanges each adopted file for its link; swapped back, and an error, where it was not what was read.
+pub(super) fn adopt_names(place: &Place, set: &SetName, install: &DesiredInstall, files: &[PlannedFile]) -> Result<()> {
+    for file in files {
+        let (steps, leaf) = file.path.split();
+        let wrong = |e: &io::Error| Error::io(ErrorKind::Install, install.dest.join(&file.path), e);
+        let dir = descend(&place.dest, &steps).map_err(|e| wrong(&e))?;
+        let hidden = unique(".new-");
+        let (hidden, leaf) = (OsStr::new(&hidden), OsStr::new(leaf));
+        dir.symlink(&link_target(set, &file.path), hidden).map_err(|e| wrong(&e))?;
+        if let Err(error) = dir.exchange(hidden, leaf) {
+            let _ = dir.unlink(hidden);
+            return Err(wrong(&error));
+        }
+        let taken = dir.stat_at(hidden).ok().flatten().is_some_and(|stat| stat.kind == Kind::File)
+            && dir.hash_file(hidden).is_ok_and(|(hash, _)| hash == file.sha256);
+        if !taken {
+            dir.exchange(hidden, leaf).map_err(|e| wrong(&e))?;
+            dir.unlink(hidden).map_err(|e| wrong(&e))?;
+            return Err(Error::new(ErrorKind::Install, install.dest.join(&file.path).to_string(), "changed while it was adopted")
+                .hint("apply again"));
+        }
+        dir.unlink(hidden).and_then(|()| dir.sync()).map_err(|e| wrong(&e))?;
+    }
+    Ok(())
+}
+
+/// Removes a name that was pruned.
+pub(super) fn unpublish(place: &Place, path: &RelPath) -> io::Result<()> {
+    let (steps, leaf) = path.split();
+    match descend(&place.dest, &steps) {
+        Ok(dir) => {
+            dir.unlink(OsStr::new(leaf))?;
+            dir.sync()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every file of the generation `name`, sorted.
+pub(super) fn files_of(place: &Place, name: &str) -> io::Result<Vec<RelPath>> {
+    let mut found = Vec::new();
+    list(&place.set.open_dir(OsStr::new(name))?, "", &mut found)?;
+    Ok(found)
+}
+
+fn list(dir: &Dir, prefix: &str, found: &mut Vec<RelPath>) -> io::Result<()> {
+    for entry in dir.entries()? {
+        let Some(name) = entry.name.to_str() else { continue };
+        match entry.kind {
+            Kind::Dir => list(&dir.open_dir(&entry.name)?, &format!("{prefix}{name}/"), found)?,
+            _ => found.extend(format!("{prefix}{name}").parse::<RelPath>().ok()),
+        }
+    }
+    Ok(())
+}
+
+/// Whether what stands at `path` is what certsync put there when the generation `name` was in place.
+pub(super) fn is_ours(place: &Place, set: &SetName, path: &RelPath, layout: Layout, name: &str) -> io::Result<bool> {
+    let (steps, leaf) = path.split();
+    let dir = match descend(&place.dest, &steps) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let leaf = OsStr::new(leaf);
+    Ok(match (dir.stat_at(leaf)?.map(|stat| stat.kind), layout) {
+        (Some(Kind::Link), Layout::Generations) => dir.read_link(leaf)?.to_str() == Some(&link_target(set, path)),
+        (Some(Kind::File), Layout::Flat) => match place.set.open_dir(OsStr::new(name)).and_then(|top| descend(&top, &steps)) {
+            Ok(from) => from.hash_file(leaf)?.0 == dir.hash_file(leaf)?.0,
+            Err(_) => false,
+        },
+        _ => false,
+    })
+}
