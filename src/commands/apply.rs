@@ -2,11 +2,20 @@
 
 use super::Stop;
 use super::options::ApplyOptions;
-use crate::base::{Error, ErrorKind};
+use super::session::{Wish, in_turn, serve};
 use crate::plan::Report;
+use crate::state::requests::Scope;
 
-/// Does what `options` say and reports it.
+/// Makes this host what the spec says.
 pub fn apply(options: &ApplyOptions) -> Result<Report, Stop> {
-    let _ = options;
-    Err(Error::new(ErrorKind::State, "certsync apply", "not built yet").into())
+    let wish = Wish {
+        who: "certsync apply",
+        place: &options.place,
+        judging: &options.judging,
+        request: None,
+        patience: options.run.lock_timeout,
+        progress: options.run.progress,
+    };
+    let done = in_turn(&wish, |session, _| serve(session, &options.judging, Scope::All, options.run.progress))?;
+    Ok(done.unwrap_or_else(|| Report::new(None)))
 }

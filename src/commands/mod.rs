@@ -17,6 +17,7 @@ mod remove;
 mod reports;
 mod rollback;
 mod schema;
+mod session;
 mod spec;
 mod status;
 mod stop;

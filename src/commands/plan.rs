@@ -2,11 +2,13 @@
 
 use super::Stop;
 use super::options::PlanOptions;
-use crate::base::{Error, ErrorKind};
+use super::session::{Look, Session};
 use crate::plan::Report;
+use crate::survey::Keep;
 
-/// Does what `options` say and reports it.
+/// Tells what apply would do; changes nothing, not even the state.
 pub fn plan(options: &PlanOptions) -> Result<Report, Stop> {
-    let _ = options;
-    Err(Error::new(ErrorKind::State, "certsync plan", "not built yet").into())
+    let mut session = Session::looking(&options.place, &options.judging)?;
+    let surveyed = session.survey(Look::of(&options.judging, Keep::InMemory, options.progress));
+    Ok(Report::of_plan(&surveyed.plan, None))
 }

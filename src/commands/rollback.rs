@@ -1,12 +1,116 @@
 //! `certsync rollback`.
 
 use super::Stop;
-use super::options::RollbackOptions;
-use crate::base::{Error, ErrorKind};
-use crate::plan::Report;
+use super::options::{Judging, RollbackOptions, RollbackTo};
+use super::session::{Look, Session, Wish, in_turn, serve};
+use crate::base::{Digest, Error, ErrorKind, SetName};
+use crate::plan::{Reason, Report};
+use crate::state::requests::Scope;
+use crate::state::{Hold, Store, short};
+use crate::survey::{Keep, Retry, Sources};
+use std::collections::BTreeSet;
 
-/// Does what `options` say and reports it.
+/// Takes every install of a set back to a former version and holds it there, or ends that hold.
 pub fn rollback(options: &RollbackOptions) -> Result<Report, Stop> {
-    let _ = options;
-    Err(Error::new(ErrorKind::State, "certsync rollback", "not built yet").into())
+    let judging = Judging::default();
+    let wish = Wish {
+        who: "certsync rollback",
+        place: &options.place,
+        judging: &judging,
+        request: None,
+        patience: options.run.lock_timeout,
+        progress: options.run.progress,
+    };
+    let done = in_turn(&wish, |session, asked| {
+        let own = Scope::Sets(BTreeSet::from([options.set.clone()]));
+        match target(session, options)? {
+            Some(at) => back(session, options, at),
+            None => {
+                if let Some(known) = session.state.sets.get_mut(&options.set) {
+                    known.hold = None;
+                }
+                serve(session, &judging, asked.and(own), options.run.progress)
+            }
+        }
+    })?;
+    Ok(done.unwrap_or_else(|| Report::new(None)))
+}
+
+/// Where to go; `None`: forward again.
+fn target(session: &Session, options: &RollbackOptions) -> Result<Option<Digest>, Stop> {
+    let set = &options.set;
+    let wrong = |cause: String| Error::new(ErrorKind::State, set.to_string(), cause);
+    let Some(known) = session.state.sets.get(set) else {
+        return Err(wrong("is not installed here".into()).hint("certsync status lists what is").into());
+    };
+    let installed: BTreeSet<Digest> = installs(session, set).filter_map(|install| install.current.as_ref()?.digest).collect();
+    let candidates: Vec<Digest> = {
+        let mut former: Vec<_> = installs(session, set).flat_map(|install| &install.former).collect();
+        former.sort_by_key(|generation| std::cmp::Reverse(generation.since));
+        former.into_iter().filter_map(|generation| generation.digest).collect()
+    };
+    match &options.to {
+        RollbackTo::Release if known.hold.is_none() => Err(wrong("is not held".into()).into()),
+        RollbackTo::Release => Ok(None),
+        RollbackTo::Former => match candidates.iter().find(|digest| !installed.contains(digest)) {
+            Some(digest) => Ok(Some(*digest)),
+            None => Err(wrong("has no former version here".into())
+                .hint("what was there before certsync came is kept in .certsync as the first generation; put it back at the source")
+                .into()),
+        },
+        RollbackTo::Version(prefix) => {
+            let all: BTreeSet<Digest> =
+                candidates.into_iter().chain([known.digest]).filter(|d| d.to_string().starts_with(prefix)).collect();
+            match (all.len(), all.first()) {
+                (1, Some(digest)) => Ok(Some(*digest)),
+                (0, _) => Err(wrong(format!("has no kept version {prefix}"))
+                    .hint("certsync status --format json lists digests; keep: sets how many are kept")
+                    .into()),
+                _ => Err(wrong(format!("has several kept versions that begin with {prefix}")).hint("give more digits").into()),
+            }
+        }
+    }
+}
+
+fn installs<'a>(session: &'a Session, set: &'a SetName) -> impl Iterator<Item = &'a crate::state::InstallState> {
+    session.state.installs.iter().filter(move |install| install.set == *set)
+}
+
+fn back(session: &mut Session, options: &RollbackOptions, at: Digest) -> Result<Report, Stop> {
+    let set = &options.set;
+    let stored = match &session.dir {
+        Some(dir) => Store::new(dir, &session.at).load(set, &at)?,
+        None => return Err(Error::new(ErrorKind::State, session.at.to_string(), "is not there").into()),
+    };
+    if let Some(key) = stored.facts().keys.iter().find(|key| session.desired.revoked.contains(key)) {
+        return Err(Error::new(ErrorKind::Judgement, set.to_string(), format!("version {} has the revoked key {key}", short(&at))).into());
+    }
+    if let Some(known) = session.state.sets.get_mut(set) {
+        known.hold = (known.digest != at).then_some(Hold { at, against: known.digest });
+    }
+    let scope = Scope::Sets(BTreeSet::from([set.clone()]));
+    let look = Look {
+        scope: scope.clone(),
+        sources: Sources::Recorded,
+        retry: Retry::Now,
+        because: Some(Reason::Rollback),
+        ..Look::of(&Judging::default(), Keep::InStore, options.run.progress)
+    };
+    let surveyed = session.survey(look);
+    if surveyed.plan.sets.is_empty() {
+        return Err(Error::new(ErrorKind::Spec, set.to_string(), "is not in the spec")
+            .hint("certsync remove deletes an orphaned set")
+            .into());
+    }
+    let errors: Vec<Error> = surveyed
+        .plan
+        .sets
+        .iter()
+        .flat_map(|plan| plan.error.iter().chain(plan.installs.iter().filter_map(|i| i.error.as_ref())))
+        .cloned()
+        .collect();
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    Ok(session.carry_out(surveyed, &scope, options.run.progress)?)
 }

@@ -2,17 +2,53 @@
 
 use super::cli::{GlobalArgs, StatusArgs, StatusFormat};
 use super::exit::{Exit, SUCCESS, UNKNOWN};
-use super::options::StatusOptions;
+use super::options::{Judging, StatusOptions};
 use super::output::{Output, print_error};
+use super::session::{Look, Session};
 use super::{Stop, later, place};
-use crate::base::{AbsPath, Error, ErrorKind, Mode, printable};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, SetName, printable};
 use crate::host::{Durability, walk, write_atomic};
-use crate::status::{StatusReport, Thresholds, json, prometheus, table, verdict};
+use crate::plan::{InstallPlan, Reason};
+use crate::progress::ProgressChoice;
+use crate::status::{Drift, Inputs, Seen, StatusReport, Thresholds, json, prometheus, status_of, table, verdict};
+use crate::survey::{Keep, Sources};
+use std::collections::BTreeMap;
 
 /// Looks at the host and answers; changes nothing.
 pub fn status(options: &StatusOptions) -> Result<StatusReport, Stop> {
-    let _ = options;
-    Err(Error::new(ErrorKind::State, "certsync status", "not built yet").into())
+    let mut session = Session::looking(&options.place, &Judging::default())?;
+    let look = Look { sources: Sources::Recorded, ..Look::of(&Judging::default(), Keep::InMemory, ProgressChoice::Nowhere) };
+    let surveyed = session.survey(look);
+    let plans: BTreeMap<(&SetName, &AbsPath), &InstallPlan> =
+        surveyed.plan.sets.iter().flat_map(|set| set.installs.iter().map(move |install| ((&set.name, &install.dest), install))).collect();
+    let seen = |set: &SetName, dest: &AbsPath| match plans.get(&(set, dest)) {
+        None => Seen { result: None, drift: Drift::Unknown, error: None },
+        Some(plan) => Seen {
+            result: Some(plan.result),
+            drift: match (&plan.error, plan.reason) {
+                (Some(_), _) => Drift::Unknown,
+                (None, Some(Reason::Drift)) => Drift::Yes,
+                (None, _) => Drift::No,
+            },
+            error: plan.error.clone(),
+        },
+    };
+    let (last_run, last_success) = session.last();
+    let errors = surveyed.plan.sets.iter().filter(|set| set.installs.is_empty()).filter_map(|set| set.error.clone()).collect();
+    Ok(status_of(
+        &session.state,
+        Inputs {
+            server: None,
+            now: session.now,
+            last_run,
+            last_success,
+            sets: &surveyed.sets,
+            hooks: &session.desired.hooks,
+            revoked: &session.desired.revoked,
+            seen: &seen,
+            errors,
+        },
+    ))
 }
 
 /// `certsync status`.

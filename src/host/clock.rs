@@ -25,6 +25,11 @@ pub fn coarse_nanoseconds() -> i128 {
     clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(0, |t| i128::from(t.tv_sec()) * 1_000_000_000 + i128::from(t.tv_nsec()))
 }
 
+/// What distinguishes this boot from every other (random(4)); empty where it cannot be told.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{coarse_nanoseconds, unix_milliseconds, unix_seconds};

@@ -4,7 +4,8 @@ use super::dir::{Dir, bits, give, step, unique};
 use super::{Kind, Stat, acl};
 use crate::base::{ContentHash, Mode, Secret};
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode as Bits, fchmod, fstat};
+use nix::sys::stat::{Mode as Bits, UtimensatFlags, fchmod, fstat, utimensat};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{fsync, getegid, geteuid};
 use sha2::{Digest as _, Sha256};
 use std::ffi::{OsStr, OsString};
@@ -84,6 +85,15 @@ impl Dir {
             }
         }
         Ok((ContentHash::from_bytes(hasher.finalize().into()), stat))
+    }
+
+    /// Sets the modification time of the file `name` to now; it is made (empty, 0600) where it is missing.
+    pub fn touch(&self, name: &OsStr) -> io::Result<()> {
+        let now = TimeSpec::UTIME_NOW;
+        match utimensat(self.fd(), step(name)?, &now, &now, UtimensatFlags::NoFollowSymlink) {
+            Err(nix::errno::Errno::ENOENT) => self.create_file(name, b"", (geteuid().as_raw(), getegid().as_raw()), Mode::from_bits(0o600)),
+            done => Ok(done?),
+        }
     }
 
     /// fsync of the file `name`.

@@ -492,3 +492,10 @@ mod tests {
         Ok(())
     }
 }
+
+/// Whether both paths lead to one directory, links followed; compared by device and inode, nothing is read.
+pub fn same_directory(one: &AbsPath, other: &AbsPath) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path: &AbsPath| std::fs::metadata(path.as_path()).ok().map(|meta| (meta.dev(), meta.ino()));
+    inode(one).is_some_and(|inode_of_one| Some(inode_of_one) == inode(other))
+}

@@ -73,6 +73,16 @@ pub fn open_private(path: &AbsPath) -> Result<Dir> {
     Ok(dir)
 }
 
+/// Opens the state directory as [`open_private`] does, or nothing where it is missing.
+pub fn find_private(path: &AbsPath) -> Result<Option<Dir>> {
+    let walk = to(path).map_err(of_state)?;
+    if !walk.missing.is_empty() {
+        return Ok(None);
+    }
+    check_private(&walk.dir, path)?;
+    Ok(Some(walk.dir))
+}
+
 fn check_private(dir: &Dir, path: &AbsPath) -> Result<()> {
     let stat = dir.stat().map_err(|error| state_fault(path, &error))?;
     let me = users::running_user();

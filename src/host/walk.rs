@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-pub use super::trust::{check_trusted, list_trusted, open_private, read_trusted};
+pub use super::trust::{check_trusted, find_private, list_trusted, open_private, read_trusted};
 
 /// Where a walk ended.
 pub struct Walk {

@@ -1,0 +1,299 @@
+//! One run from the spec to the report: what plan, apply, rollback, remove, deploy-hook and status share.
+
+use super::Stop;
+use super::options::{ContentCheck, Judging, Place, Returned, StateChoice};
+use super::place::input;
+use crate::apply::{Apply, recover};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
+use crate::collect::{Accepted, name_sets};
+use crate::host::{Dir, Durability, clock, users, walk, write_atomic};
+use crate::plan::{Reason, Report, Tense};
+use crate::progress::{Kind, Progress, ProgressChoice};
+use crate::spec::{Desired, load};
+use crate::state::requests::{self, Request, Scope};
+use crate::state::turn::{Outcome as TurnOutcome, Turn, again, take_turn};
+use crate::state::{Belief, Cache, State, Store};
+use crate::survey::{Keep, Retry, Sources, Survey, Surveyed};
+use std::ffi::OsStr;
+use std::time::Duration;
+
+const CACHE: &str = "cache";
+const LAST_RUN: &str = "last-run";
+const LAST_SUCCESS: &str = "last-success";
+/// A cache of ten thousand sets is some 8 MiB.
+const LARGEST_CACHE: u64 = 1 << 30;
+
+/// What one run works with.
+pub(super) struct Session {
+    /// This host's part of the spec.
+    pub desired: Desired,
+    /// Where the state directory is.
+    pub at: AbsPath,
+    /// The state directory; only `plan` and `status` go without one.
+    pub dir: Option<Dir>,
+    /// What is recorded, as far as this run knows.
+    pub state: State,
+    /// What is on disk.
+    pub saved: Option<State>,
+    /// Known contents.
+    pub cache: Cache,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+/// How a survey of this session is to be made.
+pub(super) struct Look {
+    pub keep: Keep,
+    pub scope: Scope,
+    pub sources: Sources,
+    pub once: Accepted,
+    pub retry: Retry,
+    pub because: Option<Reason>,
+    pub progress: ProgressChoice,
+}
+
+impl Look {
+    /// Everything, with its sources, as `judging` says.
+    pub fn of(judging: &Judging, keep: Keep, progress: ProgressChoice) -> Look {
+        let mut once = Accepted::new();
+        for (set, word) in &judging.accept {
+            once.entry(set.clone()).or_default().insert(*word);
+        }
+        let retry = match judging.returned {
+            Returned::Wait => Retry::OnChange,
+            Returned::TryAgain => Retry::Now,
+        };
+        Look { keep, scope: Scope::All, sources: Sources::Read, once, retry, because: None, progress }
+    }
+}
+
+/// The spec, resolved for this host.
+pub(super) fn desired(place: &Place) -> std::result::Result<Desired, Stop> {
+    Ok(load(input(&place.spec))?.desired)
+}
+
+impl Session {
+    /// Opens everything for a run that changes nothing: without a state directory it goes on with an empty state.
+    pub fn looking(place: &Place, judging: &Judging) -> std::result::Result<Session, Stop> {
+        let desired = desired(place)?;
+        let dir = walk::find_private(&place.state_dir)?;
+        Ok(Session::open(desired, place, dir, judging)?)
+    }
+
+    /// Opens everything for a run that holds the lock.
+    fn working(place: &Place, judging: &Judging) -> std::result::Result<Session, Stop> {
+        let desired = desired(place)?;
+        let dir = walk::open_private(&place.state_dir)?;
+        if judging.state == StateChoice::New {
+            State::set_aside(&dir, &place.state_dir, clock::unix_seconds())?;
+        }
+        Ok(Session::open(desired, place, Some(dir), judging)?)
+    }
+
+    fn open(desired: Desired, place: &Place, dir: Option<Dir>, judging: &Judging) -> Result<Session> {
+        let at = place.state_dir.clone();
+        let saved = match (&dir, judging.state) {
+            (Some(dir), StateChoice::Keep) => State::load(dir, &at, &desired.spec)?,
+            _ => None,
+        };
+        let mut state = saved.clone().unwrap_or_else(|| State::empty(users::host_name(), desired.spec.clone()));
+        of_this_host(&mut state);
+        let belief = match judging.content {
+            ContentCheck::Stamps => Belief::Metadata,
+            ContentCheck::ReadAll => Belief::Nothing,
+        };
+        let bytes = dir.as_ref().and_then(|dir| dir.read_file(OsStr::new(CACHE), LARGEST_CACHE).ok());
+        let cache = Cache::read(bytes.as_ref().map_or(&[], |(bytes, _)| bytes.expose()), &clock::boot_id(), belief);
+        Ok(Session { desired, at, dir, state, saved, cache, now: clock::unix_seconds() })
+    }
+
+    /// Collects, observes and compares.
+    pub fn survey(&mut self, look: Look) -> Surveyed {
+        let total = self.desired.sets.len().max(self.state.sets.len());
+        Survey {
+            desired: &self.desired,
+            state: &mut self.state,
+            cache: &mut self.cache,
+            store: self.dir.as_ref().map(|dir| Store::new(dir, &self.at)),
+            keep: look.keep,
+            scope: look.scope,
+            sources: look.sources,
+            once: look.once,
+            retry: look.retry,
+            because: look.because,
+            us: self.at.to_string(),
+            now: self.now,
+            progress: Progress::new(look.progress, Kind::Looking, total),
+        }
+        .run()
+    }
+
+    /// Carries out what the survey found, and writes down what became of it.
+    pub fn carry_out(&mut self, mut surveyed: Surveyed, scope: &Scope, progress: ProgressChoice) -> Result<Report> {
+        let dir = self.dir.as_ref().ok_or_else(|| Error::new(ErrorKind::State, self.at.to_string(), "is not there"))?;
+        self.state.patterns.extend(surveyed.matched.iter().cloned());
+        let total = surveyed.plan.sets.len() + surveyed.plan.hooks.len();
+        let applied = Apply {
+            desired: &self.desired,
+            state: &mut self.state,
+            cache: &mut self.cache,
+            state_dir: dir,
+            at: &self.at,
+            us: self.at.as_str(),
+            now: self.now,
+            progress: Progress::new(progress, Kind::Staging, total),
+        }
+        .run(&mut surveyed);
+        surveyed.plan.hooks.clear();
+        let mut report = Report::of_plan(&surveyed.plan, None);
+        report.hooks = applied.hooks;
+        report.errors = applied.errors;
+        report.warnings = applied.warnings;
+        self.write_down(scope, &mut report);
+        report.settle(Tense::Done);
+        Ok(report)
+    }
+
+    /// Step 13: the state if it changed, and the cache if it changed; a cache that cannot be written is a warning.
+    fn write_down(&mut self, scope: &Scope, report: &mut Report) {
+        let Some(dir) = &self.dir else { return };
+        if self.saved.as_ref() != Some(&self.state)
+            && let Err(error) = self.state.save(dir, &self.at)
+        {
+            report.errors.push(error);
+        }
+        if *scope != Scope::All {
+            self.cache.keep_unused();
+        }
+        if self.cache.is_changed() {
+            let bytes = self.cache.bytes(&clock::boot_id());
+            if let Err(error) = write_atomic(dir, OsStr::new(CACHE), &bytes, Mode::from_bits(0o600), Durability::Eventually) {
+                report.warnings.push(Error::io(ErrorKind::State, format!("{}/{CACHE}", self.at), &error).to_string());
+            }
+        }
+    }
+
+    /// When apply last ran, and when it last succeeded, Unix seconds.
+    pub fn last(&self) -> (Option<i64>, Option<i64>) {
+        let time = |name: &str| {
+            let stat = self.dir.as_ref()?.stat_at(OsStr::new(name)).ok()??;
+            i64::try_from(stat.mtime / 1_000_000_000).ok()
+        };
+        (time(LAST_RUN), time(LAST_SUCCESS))
+    }
+}
+
+/// A state that another host wrote says nothing about the services of this one: every hook is owed.
+fn of_this_host(state: &mut State) {
+    let host = users::host_name();
+    if state.host != host {
+        tracing::warn!(was = %state.host, now = %host, "the state was written by a host of another name: every hook runs once");
+        state.host = host;
+        state.installs.iter_mut().for_each(|install| install.marks.clear());
+    }
+}
+
+/// Who wants a turn, and for what.
+pub(super) struct Wish<'a> {
+    /// The command, as it is shown to those who wait.
+    pub who: &'a str,
+    /// Where everything is.
+    pub place: &'a Place,
+    /// How sets are looked at.
+    pub judging: &'a Judging,
+    /// `None`: waits for its turn; otherwise it leaves this request if somebody else waits already.
+    pub request: Option<Scope>,
+    /// How long to wait behind another that waits.
+    pub patience: Duration,
+    /// Progress on stderr.
+    pub progress: ProgressChoice,
+}
+
+/// Takes turns until no request is left (design, section 5, step 2). `work` is done in the first; the others serve requests
+/// that came in meanwhile. `None`: somebody else will serve the request.
+pub(super) fn in_turn(
+    wish: &Wish<'_>,
+    mut work: impl FnMut(&mut Session, Scope) -> std::result::Result<Report, Stop>,
+) -> std::result::Result<Option<Report>, Stop> {
+    desired(wish.place)?;
+    let dir = walk::open_private(&wish.place.state_dir)?;
+    let turn = match &wish.request {
+        None => Turn::Run,
+        Some(scope) => Turn::Request(Request { command: wish.who.to_owned(), scope: scope.clone() }),
+    };
+    let mut outcome = take_turn(&dir, wish.who, turn, wish.patience)?;
+    let mut total: Option<Report> = None;
+    let mut judging = wish.judging.clone();
+    while let TurnOutcome::Turn(turn) = outcome {
+        let report = one_turn(wish, &dir, &judging, total.is_none(), &mut work)?;
+        total = Some(match total {
+            None => report,
+            Some(before) => merged(before, report),
+        });
+        drop(turn);
+        if !again(&dir) {
+            break;
+        }
+        // What was asked for once is done.
+        judging = Judging { content: judging.content, ..Judging::default() };
+        outcome = take_turn(&dir, wish.who, Turn::Again, wish.patience)?;
+    }
+    Ok(total)
+}
+
+fn one_turn(
+    wish: &Wish<'_>,
+    dir: &Dir,
+    judging: &Judging,
+    first: bool,
+    work: &mut impl FnMut(&mut Session, Scope) -> std::result::Result<Report, Stop>,
+) -> std::result::Result<Report, Stop> {
+    let read = requests::read(dir)?;
+    let asked = read.iter().map(|(_, request)| request.scope.clone()).reduce(Scope::and);
+    let mut session = Session::working(wish.place, judging)?;
+    let mut unfinished = session.recover();
+    let mut report = if first {
+        let report = work(&mut session, asked.clone().unwrap_or(Scope::Sets(std::collections::BTreeSet::new())))?;
+        report
+    } else {
+        serve(&mut session, judging, asked.clone().unwrap_or(Scope::All), wish.progress)?
+    };
+    report.errors.append(&mut unfinished);
+    report.settle(Tense::Done);
+    let names: Vec<String> = read.into_iter().map(|(name, _)| name).collect();
+    requests::remove(dir, &names)?;
+    for (name, due) in [(LAST_RUN, true), (LAST_SUCCESS, !report.failed)] {
+        if due && let Err(error) = dir.touch(OsStr::new(name)) {
+            report.warnings.push(Error::io(ErrorKind::State, format!("{}/{name}", wish.place.state_dir), &error).to_string());
+        }
+    }
+    Ok(report)
+}
+
+/// What apply does, for these sets.
+pub(super) fn serve(session: &mut Session, judging: &Judging, scope: Scope, progress: ProgressChoice) -> std::result::Result<Report, Stop> {
+    let mut look = Look::of(judging, Keep::InStore, progress);
+    look.scope = scope.clone();
+    let surveyed = session.survey(look);
+    Ok(session.carry_out(surveyed, &scope, progress)?)
+}
+
+impl Session {
+    /// Step 3: finishes what a killed run announced.
+    fn recover(&mut self) -> Vec<Error> {
+        if self.state.installs.iter().all(|install| install.next.is_none()) {
+            return Vec::new();
+        }
+        let sets = name_sets(&self.desired, &self.state).sets;
+        recover(&mut self.state, &sets)
+    }
+}
+
+fn merged(mut before: Report, after: Report) -> Report {
+    before.sets.extend(after.sets);
+    before.hooks.extend(after.hooks);
+    before.errors.extend(after.errors);
+    before.warnings.extend(after.warnings);
+    before.settle(Tense::Done);
+    before
+}
