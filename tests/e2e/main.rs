@@ -4,6 +4,7 @@
 
 mod certbot_nginx;
 mod clients;
+mod examples;
 mod key_leaks;
 mod lineages;
 mod servers;

@@ -42,13 +42,6 @@ impl Run {
         self
     }
 
-    /// None of its outputs says this.
-    #[track_caller]
-    pub fn never_says(self, what: &str) -> Run {
-        assert!(!self.stdout.contains(what) && !self.stderr.contains(what), "says {what:?}: {self}");
-        self
-    }
-
     /// Its stdout as JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {

@@ -11,7 +11,7 @@ pub mod sandbox;
 pub mod tls;
 pub mod web;
 
-pub use certsync::{CHANGED, FAILED, Run, UNCHANGED};
+pub use certsync::{CHANGED, FAILED, UNCHANGED};
 pub use sandbox::Sandbox;
 
 use std::fmt::Display;
