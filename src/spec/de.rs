@@ -5,7 +5,7 @@
 //! [`AT`] for place and value, [`LIST`] for one or many, [`RAW`] for text that knows whether it was quoted, and an enum
 //! whose name begins with [`SHAPE`] for a value that may be text, a list or a mapping.
 
-use super::fault::{Pos, Reporter, quoted, suggest};
+use super::fault::{Pos, Reporter, nearest, quoted, suggest};
 use super::tree::{Kind, Node};
 use serde::Deserialize;
 use serde::de::value::{SeqDeserializer, StrDeserializer};
@@ -72,7 +72,8 @@ impl de::Error for Trouble {
         let text = message.to_string();
         match text.split_once(HINT) {
             Some((message, hint)) => Trouble::new(message, Some(hint.to_owned())),
-            None => Trouble::new(text, None),
+            // Of all values that are read from text, names alone come from `base`, where no hint is given.
+            None => Trouble::new(text, Some("a name is one plain word, as a directory is called: example.com, reload-nginx".into())),
         }
     }
 
@@ -86,7 +87,7 @@ impl de::Error for Trouble {
             "u32" => format!("a whole number up to {}", u32::MAX),
             other => other.to_owned(),
         };
-        Trouble::new(format!("expected {range}, found {found}"), None)
+        Trouble::new(format!("expected {range}, found {found}"), Some("write a smaller number".into()))
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -121,7 +122,16 @@ impl<'a> Value<'a> {
         if matches!(self.node.kind, Kind::Faulty) {
             return Trouble { said: None };
         }
-        Trouble::new(format!("expected {what}, found {}", self.node.words()), None)
+        let hint = match (&self.node.kind, what) {
+            _ if self.node.is_null() => "write a value, or leave the key out",
+            (_, "a whole number") => "write digits alone, such as 2",
+            (_, "a mapping") => "write lines of `key: value` below it",
+            (_, "a list") => "write a list, such as [one, two]",
+            (Kind::List(_), _) => "write it without the inner [ ] or `- `",
+            (Kind::Map(_), _) => "write one value here, without `key: `",
+            _ => "write a value of that kind",
+        };
+        Trouble::new(format!("expected {what}, found {}", self.node.words()), Some(hint.into()))
     }
 
     fn text(&self, what: &str) -> Result<(&'a str, bool), Trouble> {
@@ -182,8 +192,9 @@ impl<'de> Deserializer<'de> for Value<'de> {
                     "no" | "off" | "n" | "0" | "false" => Some("false"),
                     _ => None,
                 };
-                let hint = meant.map(|word| format!("did you mean `{word}`, without quotes?"));
-                Err(Trouble::new(format!("expected `true` or `false`, found {}", quoted(text)), hint))
+                let hint = meant.map_or_else(|| "write `true` or `false`".into(), |word| format!("did you mean `{word}`, without quotes?"));
+                let found = if plain { "" } else { "text: " };
+                Err(Trouble::new(format!("expected `true` or `false`, found {found}{}", quoted(text)), Some(hint)))
             }
         }
     }
@@ -229,7 +240,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
         match &self.node.kind {
-            Kind::Map(pairs) => visitor.visit_map(Pairs { rest: pairs.iter(), value: None, known: None, reporter: self.reporter }),
+            Kind::Map(pairs) => visitor.visit_map(Pairs::new(pairs, None, self.reporter)),
             _ => Err(self.expected("a mapping")),
         }
     }
@@ -241,9 +252,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
         visitor: V,
     ) -> Result<V::Value, Trouble> {
         match &self.node.kind {
-            Kind::Map(pairs) => {
-                visitor.visit_map(Pairs { rest: pairs.iter(), value: None, known: Some((name, known)), reporter: self.reporter })
-            }
+            Kind::Map(pairs) => visitor.visit_map(Pairs::new(pairs, Some((name, known)), self.reporter)),
             _ => Err(self.expected("a mapping")),
         }
     }
@@ -304,23 +313,37 @@ impl<'a> SeqAccess<'a> for Items<'a> {
     }
 }
 
-/// The pairs of a mapping. Where the known keys are given, others are recorded and passed over.
+/// The pairs of a mapping. Where the known keys are given, others are recorded; one that is most likely a known key
+/// misspelt is read as that key, so that the faults behind it are found as well and nothing seems to be missing.
 struct Pairs<'a> {
-    rest: std::slice::Iter<'a, (Node, Node)>,
+    all: &'a [(Node, Node)],
+    next: usize,
     value: Option<Value<'a>>,
     known: Option<(&'static str, &'static [&'static str])>,
+    guessed: Vec<&'a str>,
     reporter: &'a Reporter,
 }
 
-/// Whether this key belongs here; if not, a fault is recorded.
-fn is_known(known: Option<(&str, &[&str])>, key: &Node, reporter: &Reporter) -> bool {
-    let (Some((owner, known)), Kind::Scalar { text, .. }) = (known, &key.kind) else { return true };
-    if known.contains(&text.as_str()) {
-        return true;
+impl<'a> Pairs<'a> {
+    fn new(all: &'a [(Node, Node)], known: Option<(&'static str, &'static [&'static str])>, reporter: &'a Reporter) -> Self {
+        Pairs { all, next: 0, value: None, known, guessed: Vec::new(), reporter }
     }
-    let hint = elsewhere(owner, text).map(str::to_owned).or_else(|| suggest(text, known, "known here are"));
-    reporter.fault(key.pos, format!("unknown key {}", quoted(text)), hint);
-    false
+
+    /// The key as it is to be read; nothing where it is to be passed over.
+    fn name(&mut self, key: &'a Node) -> Option<&'a str> {
+        let Kind::Scalar { text, .. } = &key.kind else { return None };
+        let Some((owner, known)) = self.known.filter(|(_, known)| !known.contains(&text.as_str())) else { return Some(text) };
+        let elsewhere = elsewhere(owner, text);
+        let hint = elsewhere.map(str::to_owned).or_else(|| suggest(text, known, "known here are"));
+        self.reporter.fault(key.pos, format!("unknown key {}", quoted(text)), hint);
+        let guess = nearest(text, known.iter().copied()).filter(|_| elsewhere.is_none())?;
+        let written = self.all.iter().any(|(other, _)| matches!(&other.kind, Kind::Scalar { text, .. } if text == guess));
+        if written || self.guessed.contains(&guess) {
+            return None;
+        }
+        self.guessed.push(guess);
+        Some(guess)
+    }
 }
 
 /// The right place of a key that is written in a wrong one.
@@ -346,11 +369,14 @@ impl<'a> MapAccess<'a> for Pairs<'a> {
     type Error = Trouble;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Trouble> {
-        for (key, value) in self.rest.by_ref() {
-            if is_known(self.known, key, self.reporter) {
-                self.value = Some(Value { node: value, key: Some(key.pos), reporter: self.reporter });
-                return seed.deserialize(Value { node: key, key: None, reporter: self.reporter }).map(Some);
-            }
+        while let Some((key, value)) = self.all.get(self.next) {
+            self.next += 1;
+            let Some(name) = self.name(key) else { continue };
+            self.value = Some(Value { node: value, key: Some(key.pos), reporter: self.reporter });
+            return match self.known {
+                Some(_) => seed.deserialize(StrDeserializer::new(name)).map(Some),
+                None => seed.deserialize(Value { node: key, key: None, reporter: self.reporter }).map(Some),
+            };
         }
         Ok(None)
     }

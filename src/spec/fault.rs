@@ -7,6 +7,9 @@ use std::fmt;
 /// More faults than this are not listed.
 pub const MOST_FAULTS: usize = 100;
 
+/// So many are kept while reading, which does not go from the first line to the last.
+const MOST_KEPT: usize = 10 * MOST_FAULTS;
+
 /// The longest piece of a line that is shown, in characters.
 const SHOWN: usize = 120;
 
@@ -142,10 +145,11 @@ impl Reporter {
     pub(super) fn fault(&self, pos: Pos, message: impl Into<String>, hint: Option<String>) {
         let found = Found { pos, message: message.into(), hint };
         let mut list = self.found.borrow_mut();
-        if list.contains(&found) {
-            return;
+        if list.len() >= MOST_KEPT {
+            self.more.set(true);
+        } else if !list.contains(&found) {
+            list.push(found);
         }
-        if list.len() < MOST_FAULTS { list.push(found) } else { self.more.set(true) }
     }
 
     /// One fault that stands alone, whatever else was found.
@@ -165,9 +169,11 @@ impl Reporter {
     pub(super) fn into_faults(self) -> Option<Faults> {
         let mut found = self.found.into_inner();
         found.sort();
+        let more = self.more.get() || found.len() > MOST_FAULTS;
+        found.truncate(MOST_FAULTS);
         let files = self.files.into_inner();
         let list: Vec<Fault> = found.into_iter().map(|found| render(&files, found)).collect();
-        if list.is_empty() { None } else { Some(Faults { list, more: self.more.get() }) }
+        if list.is_empty() { None } else { Some(Faults { list, more }) }
     }
 }
 

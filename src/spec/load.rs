@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 /// The most files that one spec may include.
 const MOST_INCLUDED: usize = 10_000;
 
+/// What is said of a file that is not there.
+const NOT_FOUND: &str = "no such file";
+
 /// Where a spec comes from.
 #[derive(Debug, Clone)]
 pub enum SpecInput<'a> {
@@ -56,7 +59,9 @@ pub fn load_with(input: SpecInput<'_>, surroundings: &Surroundings) -> Result<Lo
     let mut reading = Reading { surroundings, reporter: Reporter::default(), left: LARGEST_SPEC };
     reading.weigh(&text).map_err(|message| Faults::one(Fault::of_file(path.as_str(), message, None)))?;
     let directory = directory_of(&path);
-    let spec: Spec = reading.document(path.as_str(), &text)?.unwrap_or_default();
+    let Some(spec) = reading.document::<Spec>(path.as_str(), &text)? else {
+        return Err(reading.reporter.into_faults().unwrap_or_else(|| Faults::one(Fault::of_file(path.as_str(), "no spec", None))));
+    };
     let (included, parts) = reading.includes(&spec, &directory)?;
     let written = Written { path: &path, directory: &directory, spec: &spec, included: &parts };
     let desired = resolve(&written, &reading.reporter, surroundings);
@@ -107,6 +112,7 @@ impl Reading<'_> {
 
     fn includes(&mut self, spec: &Spec, directory: &AbsPath) -> Result<(Vec<AbsPath>, Vec<Included>), Faults> {
         let mut paths: Vec<AbsPath> = Vec::new();
+        let mut places: Vec<Pos> = Vec::new();
         for at in spec.include.value().map(|list| list.0.as_slice()).unwrap_or_default() {
             for path in self.matches(at, directory) {
                 if paths.len() >= MOST_INCLUDED {
@@ -115,22 +121,24 @@ impl Reading<'_> {
                 }
                 if !paths.contains(&path) {
                     paths.push(path);
+                    places.push(at.pos());
                 }
             }
         }
         let mut parts = Vec::with_capacity(paths.len());
-        for path in &paths {
-            parts.extend(self.include(path)?);
+        for (path, at) in paths.iter().zip(places) {
+            parts.extend(self.include(path, at)?);
         }
         Ok((paths, parts))
     }
 
-    fn include(&mut self, path: &AbsPath) -> Result<Option<Included>, Faults> {
+    /// One included file; a fault of the file as a whole is shown where it is included.
+    fn include(&mut self, path: &AbsPath, at: Pos) -> Result<Option<Included>, Faults> {
         let text = match read_text(path, self.surroundings.trust) {
             Ok(text) => text,
             Err(error) => {
-                let file = self.reporter.add_file(path.as_str(), "");
-                self.reporter.fault(Pos { file, ..Pos::default() }, error.cause, error.hint);
+                let hint = error.hint.filter(|_| error.cause != NOT_FOUND).or_else(|| Some("make the file, or leave it out".into()));
+                self.reporter.fault(at, format!("{path}: {}", error.cause), hint);
                 return Ok(None);
             }
         };
@@ -240,7 +248,9 @@ fn read_text(path: &AbsPath, trust: Trust) -> Result<String, Error> {
 fn unreadable(path: &AbsPath, error: &io::Error) -> Error {
     let known = Error::io(ErrorKind::Spec, path, error);
     match error.kind() {
-        io::ErrorKind::NotFound => known.hint("name the spec on the command line or in CERTSYNC_SPEC"),
+        io::ErrorKind::NotFound => {
+            Error::new(ErrorKind::Spec, path.as_str(), NOT_FOUND).hint("name the spec on the command line or in CERTSYNC_SPEC")
+        }
         io::ErrorKind::PermissionDenied => known.hint("run as the user who may read it"),
         _ => known,
     }

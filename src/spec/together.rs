@@ -64,7 +64,8 @@ impl Conflict {
             Conflict::Attribute(_) => Some("sets that share a `dest` need the same owner, group, dir_mode and layout"),
             Conflict::SameFile(_) => Some("name the files with `files:`, with `{name}` in them, or use another `dest`"),
             Conflict::SameFileHere(_) => Some("`{name}` stands for the set's name; remove one of them"),
-            Conflict::Inside(_) | Conflict::FileAndDirectory(_) => Some("use another `dest`"),
+            Conflict::Inside(_) => Some("use another `dest`"),
+            Conflict::FileAndDirectory(_) => Some("give one of the two another name"),
             Conflict::Source(_) => Some("certsync must not write where it reads; use another `dest`"),
         }
     }

@@ -211,13 +211,13 @@ impl Builder<'_> {
             return too_deep(pos);
         }
         let hint = if info.contains("mapping values are not allowed") {
-            Some("check the indentation, and quote text that holds `: `".to_owned())
+            "check the indentation, and quote text that holds `: `"
         } else if info.contains("tab") {
-            Some("indent with spaces".to_owned())
+            "indent with spaces"
         } else {
-            None
+            "check the indentation, the quotes and the brackets there"
         };
-        Broken { pos, message: format!("not YAML: {}", printable(info.trim_end_matches('.'))), hint }
+        broken(pos, format!("not YAML: {}", printable(info.trim_end_matches('.'))), hint)
     }
 }
 

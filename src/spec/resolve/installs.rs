@@ -69,20 +69,20 @@ fn install(context: &Context<'_>, written: &Written<'_>, hooks: &[&str], is_patt
     let (files, places) = files(context, written.spec).unzip();
     let rest = rest(context, written.spec, hooks);
     if let Some(dest) = dest.as_ref().filter(|dest| is_pattern && !dest.contains(NAME)) {
-        check_pattern(context, written, dest, files.as_deref());
+        check_pattern(context, written, dest, files.as_deref(), places.as_deref().unwrap_or_default());
     }
     let template = InstallTemplate { dest: dest?, files, rest };
     Some((template, Place { dest: written.dest_pos, files: places.unwrap_or_default() }))
 }
 
 /// The sets of a pattern must not write over each other.
-fn check_pattern(context: &Context<'_>, written: &Written<'_>, dest: &str, files: Option<&[(String, Vec<RelPath>)]>) {
+fn check_pattern(context: &Context<'_>, written: &Written<'_>, dest: &str, files: Option<&[(String, Vec<RelPath>)]>, places: &[Pos]) {
     let hint = "write `{name}` in `dest`, or in each name of `files`";
     match files {
         None => context.fault(written.dest_pos, format!("every set of this pattern would be put into {dest}"), hint),
         Some(files) => {
-            for (name, _) in files.iter().filter(|(name, _)| !name.contains(NAME)) {
-                context.fault(written.spec.files.pos(), format!("every set of this pattern would write {dest}/{name}"), hint);
+            for ((name, _), pos) in files.iter().zip(places).filter(|((name, _), _)| !name.contains(NAME)) {
+                context.fault(*pos, format!("every set of this pattern would write {dest}/{name}"), hint);
             }
         }
     }
