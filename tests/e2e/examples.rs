@@ -270,6 +270,10 @@ fn quickstart_as_a_plain_user() {
     // What the README suggests: break it, and apply again.
     run(Command::new("chmod").arg("644").arg(installed.join("privkey.pem")));
     certsync(&["apply"]).exits(CHANGED).says("drift");
+    assert_eq!(reloads().lines().count(), 1, "no byte has changed, so no service has to know");
+    let cert = installed.join("cert.pem");
+    fs::write(&cert, fs::read_to_string(&cert).expect("the certificate") + "\n").expect("a damaged certificate");
+    certsync(&["apply"]).exits(CHANGED).says("drift");
     assert_eq!(reloads().lines().count(), 2, "{}", reloads());
     certsync(&["plan"]).exits(UNCHANGED);
 }
