@@ -295,8 +295,7 @@ fn hostile_text_dies_quickly() {
     for level in 1..60 {
         laughs.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(", ")));
     }
-    assert_eq!(first_line(&laughs), "unknown key `a0`", "nothing is expanded");
-    assert!(load(&laughs).is_err_and(|faults| faults.more && faults.list.len() == 100));
+    assert!(load(&laughs).is_err_and(|faults| faults.more && faults.list.len() == 100 && faults.list[1].message == "unknown key `a0`"));
     for deep in ["[".repeat(1_000_000), "{a: ".repeat(500_000), "- ".repeat(500_000), "? ".repeat(500_000)] {
         assert!(load(&deep).is_err());
     }

@@ -167,11 +167,9 @@ impl Reading<'_> {
         let base: String = directory.as_str().to_owned();
         let whole =
             if text.starts_with('/') { text.clone() } else { format!("{}/{text}", glob::Pattern::escape(base.trim_end_matches('/'))) };
-        if self.surroundings.trust == Trust::Check {
-            if let Err(error) = self.check_folder(&pattern) {
-                self.reporter.fault(at.pos(), format!("{}: {}", error.subject, error.cause), error.hint);
-                return Vec::new();
-            }
+        if let Err(error) = self.check_folder(&pattern) {
+            self.reporter.fault(at.pos(), format!("{}: {}", error.subject, error.cause), error.hint);
+            return Vec::new();
         }
         let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
         let found = match glob::glob_with(&whole, options) {
@@ -203,7 +201,7 @@ impl Reading<'_> {
         let fixed: Vec<&str> = pattern.steps().take_while(|step| !step.contains(['*', '?', '['])).collect();
         let folder: AbsPath =
             format!("/{}", fixed.join("/")).parse().map_err(|e| Error::new(ErrorKind::Spec, pattern.as_str(), format!("{e}")))?;
-        if folder.as_path().is_dir() { check_trusted(&folder) } else { Ok(()) }
+        if self.surroundings.trust == Trust::Check && folder.as_path().is_dir() { check_trusted(&folder) } else { Ok(()) }
     }
 }
 

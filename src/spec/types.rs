@@ -109,7 +109,7 @@ pub enum SourceSpec {
     Path(PathText),
     /// A master without certsync. Not supported yet.
     #[serde(rename = "mapping")]
-    Rsync(RsyncSource),
+    Rsync(Box<RsyncSource>),
 }
 
 /// Where a set is put: a path, or a mapping.
