@@ -76,8 +76,8 @@ fn surroundings() -> Surroundings {
         running: Running { user: user("root").expect("root"), group: ("root".into(), 0), groups: vec![0] },
         user,
         group: account,
-        real: |_| None,
-        inode: |_| None,
+        look: |_| None,
+        follow: |_| None,
         is_dir: |_| false,
         trust: Trust::Skip,
     }

@@ -5,7 +5,7 @@
 
 use certsync::base::AbsPath;
 use certsync::host::users::User;
-use certsync::spec::{Running, SpecInput, Surroundings, Trust, load_with};
+use certsync::spec::{Found, Running, SpecInput, Surroundings, Trust, load_with};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,22 +38,16 @@ fn surroundings(name: &str) -> Surroundings {
         user,
         group,
         running: Running { groups: vec![user_of.gid], user: user_of, group: group_of },
-        real: |path| match path.to_str()? {
-            "/srv/link" => Some(PathBuf::from("/etc/letsencrypt/live/example.com")),
-            known @ ("/"
-            | "/etc"
-            | "/etc/letsencrypt"
-            | "/etc/letsencrypt/live"
-            | "/etc/letsencrypt/live/example.com"
-            | "/srv"
-            | "/srv/mount") => Some(PathBuf::from(known)),
-            _ => None,
+        look: |path| {
+            let (inode, link) = match path.to_str()? {
+                "/etc/letsencrypt/live/example.com" | "/srv/mount" => (77, false),
+                "/srv/link" => (5, true),
+                known @ ("/" | "/etc" | "/etc/letsencrypt" | "/etc/letsencrypt/live" | "/srv") => (1000 + known.len() as u64, false),
+                _ => return None,
+            };
+            Some(Found { inode: (1, inode), link })
         },
-        inode: |path| match path.to_str()? {
-            "/etc/letsencrypt/live/example.com" | "/srv/mount" => Some((1, 77)),
-            "/" => Some((1, 2)),
-            _ => None,
-        },
+        follow: |path| (path == Path::new("/srv/link")).then(|| PathBuf::from("/etc/letsencrypt/live/example.com")),
         is_dir: |path| path == Path::new("/etc/letsencrypt/renewal"),
         trust: Trust::Skip,
     }

@@ -13,14 +13,23 @@ pub struct Surroundings {
     pub group: fn(&str) -> Option<(String, u32)>,
     /// Who runs this.
     pub running: Running,
-    /// A path with all links followed, where it exists.
-    pub real: fn(&Path) -> Option<PathBuf>,
-    /// Device and inode of what a path leads to, where it exists.
-    pub inode: fn(&Path) -> Option<(u64, u64)>,
+    /// What a path is, without following it.
+    pub look: fn(&Path) -> Option<Found>,
+    /// A path with all links followed, where it exists; asked of links alone.
+    pub follow: fn(&Path) -> Option<PathBuf>,
     /// Whether a path leads to a directory.
     pub is_dir: fn(&Path) -> bool,
     /// Whether it matters who may write the spec.
     pub trust: Trust,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Device and inode.
+    pub inode: (u64, u64),
+    /// Whether it is a symbolic link.
+    pub link: bool,
 }
 
 /// Who runs certsync.
@@ -50,8 +59,8 @@ impl Surroundings {
             user: users::user,
             group: users::group,
             running: Running { user: users::running_user(), group: users::running_group(), groups: users::running_groups() },
-            real: |path| path.canonicalize().ok(),
-            inode: |path| path.metadata().ok().map(|found| (found.dev(), found.ino())),
+            look: |path| path.symlink_metadata().ok().map(|found| Found { inode: (found.dev(), found.ino()), link: found.is_symlink() }),
+            follow: |path| path.canonicalize().ok(),
             is_dir: Path::is_dir,
             trust: Trust::Check,
         }

@@ -25,7 +25,7 @@ impl Sets {
                 self.report(context, &sets, &clash);
             }
         }
-        let mut real = Real { context, links: HashMap::new(), inodes: HashMap::new() };
+        let mut real = Real { context, paths: HashMap::new(), inodes: HashMap::new() };
         self.check_sources(&sets, &mut real, &said);
         self.check_certbot(&sets, &mut real);
     }
@@ -125,28 +125,41 @@ fn renewal_beside(path: &Path) -> Vec<PathBuf> {
     path.ancestors().filter(|up| inside(up)).filter_map(|up| up.parent()).map(|parent| parent.join("renewal")).collect()
 }
 
-/// Where paths lead to, asked once each.
+/// Where paths lead to. Each step of a path is looked at once, since ten thousand sets share most of theirs.
 struct Real<'a> {
     context: &'a Context<'a>,
-    links: HashMap<PathBuf, Option<PathBuf>>,
+    /// Paths with all links followed; nothing where they do not exist.
+    paths: HashMap<PathBuf, Option<PathBuf>>,
     inodes: HashMap<PathBuf, Option<(u64, u64)>>,
 }
 
 impl Real<'_> {
     /// The deepest part of `path` that exists, with links followed, and whether that is the whole path.
     fn existing(&mut self, path: &AbsPath) -> Option<(PathBuf, bool)> {
-        let follow = self.context.surroundings.real;
-        for up in path.as_path().ancestors() {
-            let found = self.links.entry(up.to_owned()).or_insert_with(|| follow(up)).clone();
-            if let Some(real) = found {
-                return Some((real, up == path.as_path()));
-            }
+        let unknown: Vec<&Path> = path.as_path().ancestors().take_while(|up| !self.paths.contains_key(*up)).collect();
+        for up in unknown.into_iter().rev() {
+            let real = match (up.parent(), up.file_name()) {
+                (Some(parent), Some(name)) => self.paths.get(parent).cloned().flatten().and_then(|parent| self.step(parent.join(name))),
+                _ => Some(up.to_owned()),
+            };
+            self.paths.insert(up.to_owned(), real);
         }
-        None
+        let known = |up: &Path| Some((self.paths.get(up)?.clone()?, up == path.as_path()));
+        path.as_path().ancestors().find_map(known)
+    }
+
+    /// One step below a directory whose links have been followed.
+    fn step(&mut self, path: PathBuf) -> Option<PathBuf> {
+        let found = (self.context.surroundings.look)(&path)?;
+        if found.link {
+            return (self.context.surroundings.follow)(&path);
+        }
+        self.inodes.insert(path.clone(), Some(found.inode));
+        Some(path)
     }
 
     fn inode(&mut self, path: &Path) -> Option<(u64, u64)> {
-        let ask = self.context.surroundings.inode;
-        *self.inodes.entry(path.to_owned()).or_insert_with(|| ask(path))
+        let look = self.context.surroundings.look;
+        *self.inodes.entry(path.to_owned()).or_insert_with(|| look(path).map(|found| found.inode))
     }
 }
