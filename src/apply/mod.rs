@@ -24,7 +24,7 @@ use crate::state::{Cache, State, Store};
 use crate::survey::Surveyed;
 use place::{Origin, Place};
 use std::collections::BTreeMap;
-use switch::{Flush, Replace};
+use switch::{Flush, Replace, Showing};
 
 /// From so many installs on, one syncfs is cheaper than an fsync for each.
 const MANY: usize = 16;
@@ -37,6 +37,8 @@ pub struct Apply<'a> {
     pub state: &'a mut State,
     /// Known contents.
     pub cache: &'a mut Cache,
+    /// What is on disk of it.
+    pub saved: &'a mut Option<State>,
     /// The state directory.
     pub state_dir: &'a Dir,
     /// Where it is.
@@ -185,7 +187,7 @@ impl Apply<'_> {
         }
         let missing: Vec<_> =
             plan.steps.iter().filter_map(|step| if let Step::Publish(path) = step { Some(path.clone()) } else { None }).collect();
-        switch::publish(&place, set, install, "", &missing, Replace::Nothing, flush)
+        switch::publish(&place, Showing { set, install, generation: "", flush }, &missing, Replace::Nothing)
     }
 
     /// 9. One durable write: from here on a killed run is rolled forward, and no hook is forgotten.
@@ -198,7 +200,7 @@ impl Apply<'_> {
         if works.is_empty() {
             return true;
         }
-        if let Err(error) = self.state.save(self.state_dir, self.at) {
+        if let Err(error) = self.save() {
             *self.state = before;
             for work in works.drain(..) {
                 fail(&mut surveyed.plan.sets[work.at.0].installs[work.at.1], error.clone());
@@ -224,7 +226,7 @@ impl Apply<'_> {
         }
         let replaced: Vec<_> =
             plan.steps.iter().filter_map(|step| if let Step::Replace(path) = step { Some(path.clone()) } else { None }).collect();
-        switch::publish(&place, set, install, &shown, &replaced, Replace::Any, flush)?;
+        switch::publish(&place, Showing { set, install, generation: &shown, flush }, &replaced, Replace::Any)?;
         for step in &plan.steps {
             if let Step::Unpublish(path) = step {
                 switch::unpublish(&place, path).map_err(wrong)?;
@@ -234,8 +236,10 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn save(&self) -> Result<()> {
-        self.state.save(self.state_dir, self.at)
+    fn save(&mut self) -> Result<()> {
+        self.state.save(self.state_dir, self.at)?;
+        *self.saved = Some(self.state.clone());
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Step 3 of apply: what a killed run left is finished before anything else is looked at.
 
 use super::place::{self, Place};
-use super::switch::{self, Flush, Replace};
+use super::switch::{self, Flush, Replace, Showing};
 use crate::base::{Error, ErrorKind, Result};
 use crate::plan::promote;
 use crate::spec::{DesiredInstall, DesiredSet, Layout};
@@ -45,7 +45,8 @@ fn finish(recorded: &mut InstallState, install: Option<&DesiredInstall>) -> Resu
     if let (Layout::Flat, Some(install)) = (recorded.layout, install)
         && install.rest.layout == Layout::Flat
     {
-        switch::publish(&place, &recorded.set, install, &next, &files, Replace::Any, Flush::Each)?;
+        let showing = Showing { set: &recorded.set, install, generation: &next, flush: Flush::Each };
+        switch::publish(&place, showing, &files, Replace::Any)?;
     }
     prune(&place, recorded, &files).map_err(wrong)?;
     promote(recorded);

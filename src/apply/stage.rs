@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::io;
 
 /// No installed file can be larger: the highest limit a spec can set.
-const LARGEST_FILE: u64 = 1 << 30;
+pub(super) const LARGEST_FILE: u64 = 1 << 30;
 
 /// Builds the generation `name` with `files` beside the current one. What is rendered comes from `rendered`, what is carried
 /// from the current generation, what is adopted from `dest`; each is held against the hash it was planned with.

@@ -3,7 +3,7 @@
 //! Temporary names live in `.certsync/<set>`, never beside the files a service reads, except for the moment of an exchange.
 
 use super::place::Place;
-use super::stage::{descend, folders_in_dest};
+use super::stage::{LARGEST_FILE, descend, folders_in_dest};
 use crate::base::{Error, ErrorKind, RelPath, Result, SetName};
 use crate::host::{Dir, Kind, unique};
 use crate::observe::CURRENT;
@@ -46,26 +46,31 @@ pub(super) enum Flush {
     Together,
 }
 
-/// Makes the links at these names (`generations`), or copies of the generation `name` (`flat`): all copies are
-/// written first, then renamed back to back in the order given.
-pub(super) fn publish(
-    place: &Place,
-    set: &SetName,
-    install: &DesiredInstall,
-    name: &str,
-    paths: &[RelPath],
-    replace: Replace,
-    flush: Flush,
-) -> Result<()> {
+/// Which generation is to be shown, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Showing<'a> {
+    /// The set.
+    pub set: &'a SetName,
+    /// As the spec has it.
+    pub install: &'a DesiredInstall,
+    /// The generation that copies are made of; links need none.
+    pub generation: &'a str,
+    /// When directories are brought to disk.
+    pub flush: Flush,
+}
+
+/// Makes the links at these names (`generations`), or copies (`flat`): all are written first, then renamed back to
+/// back in the order given.
+pub(super) fn publish(place: &Place, showing: Showing<'_>, paths: &[RelPath], replace: Replace) -> Result<()> {
     let mut ready = Vec::with_capacity(paths.len());
-    let result = prepare(place, set, install, name, paths, &mut ready).and_then(|()| {
+    let result = prepare(place, showing, paths, &mut ready).and_then(|()| {
         for (hidden, dir, leaf) in &ready {
             match replace {
                 Replace::Nothing => place.set.rename_new(OsStr::new(hidden), dir, OsStr::new(leaf))?,
                 Replace::Any => place.set.rename(OsStr::new(hidden), dir, OsStr::new(leaf))?,
             }
         }
-        match flush {
+        match showing.flush {
             Flush::Each => ready.iter().try_for_each(|(_, dir, _)| dir.sync()),
             Flush::Together => Ok(()),
         }
@@ -74,36 +79,29 @@ pub(super) fn publish(
         for (hidden, _, _) in &ready {
             let _ = place.set.unlink(OsStr::new(hidden));
         }
-        return Err(Error::io(ErrorKind::Install, &install.dest, &error));
+        return Err(Error::io(ErrorKind::Install, &showing.install.dest, &error));
     }
     Ok(())
 }
 
-fn prepare(
-    place: &Place,
-    set: &SetName,
-    install: &DesiredInstall,
-    name: &str,
-    paths: &[RelPath],
-    ready: &mut Vec<(String, Dir, String)>,
-) -> io::Result<()> {
-    let rest = &install.rest;
+fn prepare(place: &Place, showing: Showing<'_>, paths: &[RelPath], ready: &mut Vec<(String, Dir, String)>) -> io::Result<()> {
+    let rest = &showing.install.rest;
     for path in paths {
         let (steps, leaf) = path.split();
         let dir = folders_in_dest(place, &steps, (rest.owner.id, rest.group.id), rest.dir_mode)?;
         let hidden = unique(".new-");
         match rest.layout {
-            Layout::Generations => place.set.symlink(&link_target(set, path), OsStr::new(&hidden))?,
+            Layout::Generations => place.set.symlink(&link_target(showing.set, path), OsStr::new(&hidden))?,
             Layout::Flat => {
-                let from = descend(&place.set.open_dir(OsStr::new(name))?, &steps)?;
-                let (bytes, stat) = from.read_file(OsStr::new(leaf), u64::MAX)?;
+                let from = descend(&place.set.open_dir(OsStr::new(showing.generation))?, &steps)?;
+                let (bytes, stat) = from.read_file(OsStr::new(leaf), LARGEST_FILE)?;
                 place.set.create_file(OsStr::new(&hidden), bytes.expose(), (stat.uid, stat.gid), stat.mode)?;
             }
         }
-        ready.push((hidden.clone(), dir, leaf.to_owned()));
-        if rest.layout == Layout::Flat {
-            place.set.sync_file(OsStr::new(&hidden))?;
-        }
+        ready.push((hidden, dir, leaf.to_owned()));
+    }
+    if rest.layout == Layout::Flat {
+        ready.iter().try_for_each(|(hidden, _, _)| place.set.sync_file(OsStr::new(hidden)))?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::state::requests::{self, Request, Scope};
 use crate::state::turn::{Outcome as TurnOutcome, Turn, again, take_turn};
 use crate::state::{Belief, Cache, State, Store};
 use crate::survey::{Keep, Retry, Sources, Survey, Surveyed};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -136,6 +137,7 @@ impl Session {
         let applied = Apply {
             desired: &self.desired,
             state: &mut self.state,
+            saved: &mut self.saved,
             cache: &mut self.cache,
             state_dir: dir,
             at: &self.at,
@@ -253,10 +255,9 @@ fn one_turn(
     let mut session = Session::working(wish.place, judging)?;
     let mut unfinished = session.recover();
     let mut report = if first {
-        let report = work(&mut session, asked.clone().unwrap_or(Scope::Sets(std::collections::BTreeSet::new())))?;
-        report
+        work(&mut session, asked.unwrap_or(Scope::Sets(BTreeSet::new())))?
     } else {
-        serve(&mut session, judging, asked.clone().unwrap_or(Scope::All), wish.progress)?
+        serve(&mut session, judging, asked.unwrap_or(Scope::All), wish.progress)?
     };
     report.errors.append(&mut unfinished);
     report.settle(Tense::Done);

@@ -226,6 +226,13 @@ fn fault(subject: &str, who: &Identity, error: &io::Error) -> Error {
     })
 }
 
+/// Whether both paths lead to one directory, links followed; compared by device and inode, nothing is read.
+pub fn same_directory(one: &AbsPath, other: &AbsPath) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path: &AbsPath| std::fs::metadata(path.as_path()).ok().map(|meta| (meta.dev(), meta.ino()));
+    inode(one).is_some_and(|inode_of_one| Some(inode_of_one) == inode(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Source;
@@ -491,11 +498,4 @@ mod tests {
         assert_eq!(text(&source, "shadow")?, "root's secret", "own rights are back");
         Ok(())
     }
-}
-
-/// Whether both paths lead to one directory, links followed; compared by device and inode, nothing is read.
-pub fn same_directory(one: &AbsPath, other: &AbsPath) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let inode = |path: &AbsPath| std::fs::metadata(path.as_path()).ok().map(|meta| (meta.dev(), meta.ino()));
-    inode(one).is_some_and(|inode_of_one| Some(inode_of_one) == inode(other))
 }

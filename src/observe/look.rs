@@ -6,6 +6,7 @@ use crate::host::{Dir, Kind, Stat, clock, users, walk};
 use crate::material::{Description, FileKind, describe, kind_of};
 use crate::state::{Cache, Inode, Known};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::io;
 
@@ -70,9 +71,9 @@ impl Looker<'_> {
         let mut wanted: Vec<RelPath> = names.iter().map(|name| (*name).clone()).collect();
         wanted.extend(observed.tree.iter().flat_map(|tree| tree.files.keys().cloned()));
         for name in wanted {
-            if !observed.names.contains_key(&name) {
-                let found = self.name(dest, &name)?;
-                observed.names.insert(name, found);
+            if let Entry::Vacant(place) = observed.names.entry(name) {
+                let found = self.name(dest, place.key())?;
+                place.insert(found);
             }
         }
         Ok(observed)

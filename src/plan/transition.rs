@@ -44,10 +44,10 @@ pub fn begin(recorded: &mut InstallState, plan: &InstallPlan, install: &DesiredI
 
 /// The next generation is the one in place.
 pub fn promote(recorded: &mut InstallState) {
-    if let Some(next) = recorded.next.take() {
-        if let Some(current) = recorded.current.replace(next) {
-            recorded.former.insert(0, current);
-        }
+    if let Some(next) = recorded.next.take()
+        && let Some(current) = recorded.current.replace(next)
+    {
+        recorded.former.insert(0, current);
     }
 }
 

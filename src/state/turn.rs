@@ -50,19 +50,19 @@ pub struct TurnGuard {
 /// for all sets and fails (kind `Lock`). Behind the one that works everybody waits without limit.
 pub fn take_turn(dir: &Dir, who: &str, kind: Turn, wait: Duration) -> Result<Outcome> {
     let next = match &kind {
-        Turn::Run => take(dir, NEXT, who, Wait::AtMost(wait))?,
+        Turn::Run => take(dir, NEXT, Wait::AtMost(wait))?,
         Turn::Request(request) => {
             leave(dir, request)?;
-            take(dir, NEXT, who, Wait::Try)?
+            take(dir, NEXT, Wait::Try)?
         }
-        Turn::Again => take(dir, NEXT, who, Wait::Try)?,
+        Turn::Again => take(dir, NEXT, Wait::Try)?,
     };
     let next = match (next, kind) {
         (Some(next), _) => next,
         (None, Turn::Request(_) | Turn::Again) => return Ok(Outcome::SomebodyWillServe),
         (None, Turn::Run) => last_try(dir, who, wait)?,
     };
-    let run = take(dir, RUN, who, Wait::Forever)?;
+    let run = take(dir, RUN, Wait::Forever)?;
     drop(next);
     match run {
         Some(run) => Ok(Outcome::Turn(TurnGuard { _run: run })),
@@ -74,7 +74,7 @@ pub fn take_turn(dir: &Dir, who: &str, kind: Turn, wait: Duration) -> Result<Out
 pub fn again(dir: &Dir) -> bool {
     // In this order: a request found here is this caller's to serve, so one that goes away because it meets the lock
     // during this glance is served as well.
-    pending(dir) && take(dir, NEXT, "certsync", Wait::Try).is_ok_and(|next| next.is_some())
+    pending(dir) && take(dir, NEXT, Wait::Try).is_ok_and(|next| next.is_some())
 }
 
 /// Leaves a request in place of a run that has waited too long. The others may all have finished between its last look
@@ -82,7 +82,7 @@ pub fn again(dir: &Dir) -> bool {
 fn last_try(dir: &Dir, who: &str, waited: Duration) -> Result<Lock> {
     let worker = holder(dir, RUN);
     leave(dir, &Request { command: who.to_owned(), scope: Scope::All })?;
-    take(dir, NEXT, who, Wait::Try)?.ok_or_else(|| {
+    take(dir, NEXT, Wait::Try)?.ok_or_else(|| {
         let cause = format!("held by {worker}, and another one waits for it; waited {} s", waited.as_secs());
         Error::new(ErrorKind::Lock, "the lock of the state directory", cause)
             .hint("the one that waits will do this work too; --lock-timeout sets how long to wait")
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_request_is_left_to_the_one_that_waits() -> Result<()> {
         with_dir(|dir, _| {
-            let _next = take(dir, NEXT, "waiter", Wait::Try)?;
+            let _next = take(dir, NEXT, Wait::Try)?;
             assert!(!is_turn(&take_turn(dir, "hook", request("hook"), LONG)?));
             assert!(pending(dir));
             assert!(!again(dir), "the waiter will serve it");
@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn a_run_that_waited_too_long_leaves_a_request_and_names_the_holder() -> Result<()> {
         with_dir(|dir, _| {
-            let _run = take(dir, RUN, "certsync apply", Wait::Try)?;
-            let _next = take(dir, NEXT, "certsync deploy-hook", Wait::Try)?;
+            let _run = take(dir, RUN, Wait::Try)?;
+            let _next = take(dir, NEXT, Wait::Try)?;
             let error = take_turn(dir, "certsync apply", Turn::Run, Duration::from_millis(30)).err();
             let text = error.as_ref().map(|error| (error.kind, error.cause.clone())).unwrap_or((ErrorKind::Spec, String::new()));
-            assert!(text.0 == ErrorKind::Lock && text.1.contains("(certsync apply) since"), "{error:?}");
+            assert!(text.0 == ErrorKind::Lock && text.1.contains(&format!("pid {} (", std::process::id())), "{error:?}");
             assert_eq!(read(dir)?.into_iter().map(|(_, request)| request.scope).collect::<Vec<_>>(), [Scope::All]);
             Ok(())
         })
@@ -152,8 +152,8 @@ mod tests {
     fn the_next_one_is_free_to_be_taken_as_soon_as_work_begins() -> Result<()> {
         with_dir(|dir, _| {
             let _turn = take_turn(dir, "one", Turn::Run, LONG)?;
-            assert!(take(dir, NEXT, "x", Wait::Try)?.is_some());
-            assert!(take(dir, RUN, "x", Wait::Try)?.is_none());
+            assert!(take(dir, NEXT, Wait::Try)?.is_some());
+            assert!(take(dir, RUN, Wait::Try)?.is_none());
             Ok(())
         })
     }

@@ -1,42 +1,38 @@
 //! One place: observed cheaply first, closely only where something differs.
 
-use super::{Keep, NAMES, NO_FACTS, Survey, install_plan};
+use super::{Keep, NO_FACTS, Survey, install_plan};
 use crate::base::{Digest, Error, ErrorKind, RelPath, Result};
 use crate::collect::reread;
+use crate::host::users;
 use crate::material::{Material, SetFacts, describe, render};
 use crate::observe::{Depth, ObservedInstall, observe};
 use crate::plan::{Diffed, InstallPlan, Outcome, Situation, Wanted, WantedFile, diff};
 use crate::spec::{DesiredInstall, DesiredSet};
 use crate::state::Inode;
 
+/// What is at hand for the installs of one set.
+pub(super) struct Place<'a> {
+    /// What was read of the set, where it had to be.
+    pub material: &'a mut Option<Material>,
+    /// Which inode `dest` is, where certsync made it.
+    pub made: Option<Inode>,
+}
+
 impl Survey<'_> {
-    pub(super) fn install(
-        &mut self,
-        set: &DesiredSet,
-        install: &DesiredInstall,
-        digest: Digest,
-        material: &mut Option<Material>,
-        made: Option<Inode>,
-    ) -> InstallPlan {
-        match self.try_install(set, install, digest, material, made) {
+    pub(super) fn install(&mut self, set: &DesiredSet, install: &DesiredInstall, digest: Digest, at: &mut Place<'_>) -> InstallPlan {
+        match self.try_install(set, install, digest, at) {
             Ok(plan) => plan,
             Err(error) => InstallPlan { error: Some(error), ..install_plan(&install.dest, Outcome::Failed) },
         }
     }
 
-    fn try_install(
-        &mut self,
-        set: &DesiredSet,
-        install: &DesiredInstall,
-        digest: Digest,
-        material: &mut Option<Material>,
-        made: Option<Inode>,
-    ) -> Result<InstallPlan> {
+    fn try_install(&mut self, set: &DesiredSet, install: &DesiredInstall, digest: Digest, at: &mut Place<'_>) -> Result<InstallPlan> {
+        let made = at.made;
         let observed = observe(&install.dest, &set.name, &[], &self.us, self.cache, Depth::Metadata)?;
         if let Diffed::Plan(plan) = self.diff(set, install, &Wanted { digest, facts: &NO_FACTS, files: None }, &observed, made) {
             return Ok(*plan);
         }
-        let material = self.material(set, digest, material)?;
+        let material = self.material(set, digest, at.material)?;
         let facts: SetFacts = material.facts().clone();
         let rendered = render(material, install.files.as_deref())?;
         let files: Vec<WantedFile> = rendered
@@ -73,8 +69,8 @@ impl Survey<'_> {
             observed,
             because: self.because,
             now: self.now,
-            user_name: NAMES.0,
-            group_name: NAMES.1,
+            user_name: users::user_name,
+            group_name: users::group_name,
         })
     }
 

@@ -5,7 +5,6 @@ mod set;
 
 use crate::base::{AbsPath, Error, Result, SetName};
 use crate::collect::{Accepted, name_sets};
-use crate::host::users;
 use crate::material::SetFacts;
 use crate::plan::{ContentChange, HookPlan, InstallPlan, Outcome, Plan, Reason, SetPlan, begin, due, promote};
 use crate::progress::Progress;
@@ -197,9 +196,6 @@ fn orphans(surveyed: &Surveyed, state: &State, now: i64) -> Vec<SetPlan> {
     }
     plans
 }
-
-/// Names of users and groups for the plan's lines.
-const NAMES: (fn(u32) -> String, fn(u32) -> String) = (users::user_name, users::group_name);
 
 /// Facts where none are needed.
 const NO_FACTS: SetFacts = SetFacts { leaves: Vec::new(), keys: Vec::new() };

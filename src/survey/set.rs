@@ -1,11 +1,12 @@
 //! One set: which version it should have, and what that means at each of its places.
 
+use super::install::Place;
 use super::{Keep, Retry, Sources, Survey, install_plan, set_plan};
 use crate::base::{AbsPath, Digest, Error, Result};
 use crate::collect::{Found, collect};
 use crate::host::clock;
 use crate::material::Material;
-use crate::plan::{Outcome, SetPlan};
+use crate::plan::{InstallPlan, Outcome, SetPlan};
 use crate::spec::{DesiredInstall, DesiredSet, under_hash};
 use crate::state::{Inode, SetState};
 use std::collections::BTreeMap;
@@ -36,7 +37,8 @@ impl Survey<'_> {
             return plan;
         };
         for install in &set.installs {
-            let planned = self.place(set, install, &plan, digest, &mut material, made.get(&install.dest).copied());
+            let at = Place { material: &mut material, made: made.get(&install.dest).copied() };
+            let planned = self.place(set, install, &plan, digest, at);
             plan.installs.push(planned);
         }
         self.sum_up(set, &mut plan);
@@ -101,15 +103,7 @@ impl Survey<'_> {
         }
     }
 
-    fn place(
-        &mut self,
-        set: &DesiredSet,
-        install: &DesiredInstall,
-        plan: &SetPlan,
-        digest: Digest,
-        material: &mut Option<Material>,
-        made: Option<Inode>,
-    ) -> crate::plan::InstallPlan {
+    fn place(&mut self, set: &DesiredSet, install: &DesiredInstall, plan: &SetPlan, digest: Digest, mut at: Place<'_>) -> InstallPlan {
         let recorded = self.state.install(&set.name, &install.dest);
         let current = recorded.and_then(|recorded| recorded.current.as_ref());
         if plan.result.is_failure() && current.is_none() {
@@ -121,10 +115,10 @@ impl Survey<'_> {
             .filter(|returned| returned.digest == digest && returned.under == under && self.retry == Retry::OnChange)
             .cloned();
         let Some(returned) = returned else {
-            return self.install(set, install, digest, material, made);
+            return self.install(set, install, digest, &mut at);
         };
         let mut planned = match current.and_then(|current| current.digest) {
-            Some(former) => self.install(set, install, former, material, made),
+            Some(former) => self.install(set, install, former, &mut at),
             None => install_plan(&install.dest, Outcome::RolledBack),
         };
         planned.result = planned.result.max(Outcome::RolledBack);

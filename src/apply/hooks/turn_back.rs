@@ -2,7 +2,7 @@
 
 use super::call::Answer;
 use super::{Spot, check, hook_error, owed_run};
-use crate::apply::switch::{self, Flush, Replace};
+use crate::apply::switch::{self, Flush, Replace, Showing};
 use crate::apply::{Applied, Apply, place};
 use crate::base::{Error, ErrorKind, HookName, Result};
 use crate::plan::{Outcome, go_back, owes_run, places};
@@ -116,13 +116,14 @@ fn restore(apply: &mut Apply<'_>, before: InstallState) {
 fn show(place: &place::Place, set: &DesiredSet, install: &DesiredInstall, from: &str, to: &str) -> Result<()> {
     let wrong = |e: std::io::Error| Error::io(ErrorKind::Install, &install.dest, &e);
     let (before, after) = (switch::files_of(place, from).map_err(wrong)?, switch::files_of(place, to).map_err(wrong)?);
+    let showing = Showing { set: &set.name, install, generation: to, flush: Flush::Each };
     if install.rest.layout == Layout::Generations {
         let missing: Vec<_> = after.iter().filter(|path| !before.contains(path)).cloned().collect();
-        switch::publish(place, &set.name, install, to, &missing, Replace::Any, Flush::Each)?;
+        switch::publish(place, showing, &missing, Replace::Any)?;
     }
     switch::switch(place, to).and_then(|()| place.set.sync()).map_err(wrong)?;
     if install.rest.layout == Layout::Flat {
-        switch::publish(place, &set.name, install, to, &after, Replace::Any, Flush::Each)?;
+        switch::publish(place, showing, &after, Replace::Any)?;
     }
     for path in before.iter().filter(|path| !after.contains(path)) {
         switch::unpublish(place, path).map_err(wrong)?;

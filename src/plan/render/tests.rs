@@ -200,6 +200,7 @@ fn a_plan_becomes_a_report() {
                 next: None,
                 record: None,
                 content: ContentChange::Same,
+                leftovers: false,
             }],
             error: None,
             warnings: Vec::new(),
