@@ -27,7 +27,9 @@ impl Example {
         let spec = fs::read_to_string(Path::new(FOLDER).join(name).join("certsync.yaml")).expect("the example's spec");
         let mut spec = spec.replace("/etc/", "ROOT/etc/").replace("/srv/", "ROOT/srv/");
         for program in ["systemctl", "docker", "nginx", "postfix", "doveconf"] {
-            spec = spec.replace(&format!("[{program}, "), &format!("[ROOT/bin/{program}, "));
+            for part in ["check", "run"] {
+                spec = spec.replace(&format!("{part}: [{program}, "), &format!("{part}: [ROOT/bin/{program}, "));
+            }
         }
         let authority = Authority::new(&sandbox.path("authority"));
         sandbox.folder("etc");
