@@ -333,6 +333,10 @@ impl<'a> Pairs<'a> {
     fn name(&mut self, key: &'a Node) -> Option<&'a str> {
         let Kind::Scalar { text, .. } = &key.kind else { return None };
         let Some((owner, known)) = self.known.filter(|(_, known)| !known.contains(&text.as_str())) else { return Some(text) };
+        if self.reporter.is_full() {
+            self.reporter.fault(key.pos, "unknown key", None);
+            return None;
+        }
         let elsewhere = elsewhere(owner, text);
         let hint = elsewhere.map(str::to_owned).or_else(|| suggest(text, known, "known here are"));
         self.reporter.fault(key.pos, format!("unknown key {}", quoted(text)), hint);

@@ -152,6 +152,11 @@ impl Reporter {
         }
     }
 
+    /// Whether one more fault would not be shown, so that no work need be put into its words.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.borrow().len() >= MOST_KEPT
+    }
+
     /// One fault that stands alone, whatever else was found.
     pub(super) fn alone(&self, pos: Pos, message: String, hint: Option<String>) -> Faults {
         Faults::one(render(&self.files.borrow(), Found { pos, message, hint }))
