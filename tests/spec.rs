@@ -7,6 +7,7 @@ use certsync::spec::{
     resolved_yaml, under_hash,
 };
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 /// Every key of the grammar that is about one host.
@@ -285,6 +286,47 @@ fn a_spec_that_cannot_be_read_says_why() -> Result<(), Box<dyn std::error::Error
     assert_eq!(said("large.yaml")?, "certsync: error: large.yaml: the spec is larger than 8 MiB with all it includes\n");
     fs::create_dir(root.join("folder"))?;
     assert!(said("folder")?.contains("this is a directory"));
+    Ok(())
+}
+
+#[test]
+fn a_spec_that_others_may_write_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().canonicalize()?;
+    let path = AbsPath::try_from(root.join("spec.yaml"))?;
+    fs::write(path.as_path(), "version: 1\ninclude: certs.d/*.yaml\n")?;
+    fs::create_dir(root.join("certs.d"))?;
+    fs::write(root.join("certs.d/a.yaml"), "certs: { a: { source: /src/a, install: /dest/a } }\n")?;
+    let mode = |name: &str, mode| fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode));
+    let said =
+        || load_with(SpecInput::File(&path), &Surroundings { trust: Trust::Check, ..surroundings() }).map_err(|faults| faults.to_string());
+    for name in ["spec.yaml", "certs.d/a.yaml"] {
+        mode(name, 0o644)?;
+    }
+    mode("certs.d", 0o755)?;
+    assert_eq!(said()?.desired.sets.len(), 1);
+    for (name, open, closed) in [("spec.yaml", 0o666, 0o644), ("certs.d", 0o777, 0o755), ("certs.d/a.yaml", 0o666, 0o644)] {
+        mode(name, open)?;
+        let fault = said().err().ok_or(name)?;
+        assert!(fault.contains("hint: "), "{fault}");
+        mode(name, closed)?;
+    }
+    assert!(said().is_ok());
+    Ok(())
+}
+
+#[test]
+fn a_dest_that_is_a_source_through_a_link_is_found_on_a_real_host() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().canonicalize()?;
+    fs::create_dir_all(root.join("src/deep"))?;
+    std::os::unix::fs::symlink("src/deep", root.join("link"))?;
+    let at = AbsPath::try_from(root.join("spec.yaml"))?;
+    let here = Surroundings { trust: Trust::Skip, ..Surroundings::host() };
+    let load = |text: &str| load_with(SpecInput::Text { text: text.into(), at: at.clone() }, &here);
+    let found = load("version: 1\ncerts: { a: { source: src, install: link/below } }\n").err().ok_or("no fault")?;
+    assert!(found.to_string().contains("overlaps"), "{found}");
+    assert!(load("version: 1\ncerts: { a: { source: src, install: beside } }\n").is_ok());
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! [`AT`] for place and value, [`LIST`] for one or many, [`RAW`] for text that knows whether it was quoted, and an enum
 //! whose name begins with [`SHAPE`] for a value that may be text, a list or a mapping.
 
+use super::elsewhere::elsewhere;
 use super::fault::{Pos, Reporter, nearest, quoted, suggest};
 use super::tree::{Kind, Node};
 use serde::Deserialize;
@@ -347,25 +348,6 @@ impl<'a> Pairs<'a> {
         }
         self.guessed.push(guess);
         Some(guess)
-    }
-}
-
-/// The right place of a key that is written in a wrong one.
-fn elsewhere(owner: &str, key: &str) -> Option<&'static str> {
-    match (owner, key) {
-        ("CertSpec", "owner" | "group" | "dir_mode" | "file_mode" | "key_mode" | "layout" | "keep" | "prune") => {
-            Some("this belongs in an `install` of the set, or in `defaults`")
-        }
-        ("CertSpec", "dest" | "files" | "hooks") => Some("this belongs in an `install` of the set"),
-        ("Spec", "owner" | "group" | "dir_mode" | "file_mode" | "key_mode" | "layout" | "keep" | "prune") => {
-            Some("this belongs in `defaults`")
-        }
-        ("Included", "defaults" | "limits" | "revoked_keys" | "include" | "fleet" | "rollout" | "version") => {
-            Some("this belongs in the spec itself; an included file may hold certs, hooks, servers and groups")
-        }
-        ("InstallSpec", "source" | "names" | "accept" | "only" | "except" | "origin") => Some("this belongs in the set, beside `install`"),
-        ("Defaults", "hooks" | "dest" | "files") => Some("this belongs in an install"),
-        _ => None,
     }
 }
 

@@ -1,22 +1,19 @@
 //! The small values of a spec: each is read from one text and cannot be wrong afterwards.
 
-use super::de::{RAW, fault};
+use super::de::RAW;
 use super::fault::quoted;
 use crate::base::{KeyFingerprint, Mode, printable};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Why a text is no such value, and the way out.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
 /// Text as written, and whether it stands without quotes.
-struct Raw {
-    text: String,
-    plain: bool,
+pub(super) struct Raw {
+    pub(super) text: String,
+    pub(super) plain: bool,
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -39,28 +36,29 @@ impl<'de> Deserialize<'de> for Raw {
 /// A type that is read from a [`Raw`] by its `read`, with its JSON Schema.
 macro_rules! leaf {
     ($name:ident, $schema:tt) => {
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let raw = Raw::deserialize(deserializer)?;
-                $name::read(&raw).map_err(|(message, hint)| fault(message, hint))
+        impl<'de> serde::de::Deserialize<'de> for $name {
+            fn deserialize<D: serde::de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let raw = <super::leaf::Raw as serde::de::Deserialize>::deserialize(deserializer)?;
+                $name::read(&raw).map_err(|(message, hint)| super::de::fault(message, hint))
             }
         }
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
             }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
             }
         }
     };
 }
+pub(super) use leaf;
 
 fn is_number(raw: &Raw) -> bool {
     raw.plain && !raw.text.is_empty() && raw.text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn wrong<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, Wrong> {
+pub(super) fn wrong<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, Wrong> {
     Err((message.into(), hint.into()))
 }
 
@@ -231,75 +229,6 @@ leaf!(GlobText, {
     "minLength": 1
 });
 
-/// A name that a certificate covers: a DNS name, perhaps with `*.` before it, or an IP address.
-#[derive(Debug, Clone)]
-pub struct CertName(pub String);
-
-impl CertName {
-    fn read(raw: &Raw) -> Result<Self, Wrong> {
-        let text = raw.text.as_str();
-        let name = text.strip_prefix("*.").unwrap_or(text);
-        if is_dns_name(name) || text.parse::<IpAddr>().is_ok() {
-            return Ok(CertName(text.to_owned()));
-        }
-        let hint = if text.is_ascii() {
-            "write a DNS name such as www.example.com or *.example.com, or an IP address"
-        } else {
-            "write the name as it stands in the certificate, such as xn--mnchen-3ya.example"
-        };
-        wrong(format!("not a name that a certificate can cover: {}", quoted(text)), hint)
-    }
-}
-
-fn is_dns_name(text: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    text.len() <= 253 && text.split('.').all(label) && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-}
-
-leaf!(CertName, { "type": "string", "description": "A DNS name, perhaps with *. before it, or an IP address.", "minLength": 1 });
-
-/// The name that a TLS client asks for: a DNS name or an IP address.
-#[derive(Debug, Clone)]
-pub struct ServerName(pub String);
-
-impl ServerName {
-    fn read(raw: &Raw) -> Result<Self, Wrong> {
-        if is_dns_name(&raw.text) || raw.text.parse::<IpAddr>().is_ok() {
-            return Ok(ServerName(raw.text.clone()));
-        }
-        wrong(format!("not the name of a server: {}", quoted(&raw.text)), "write the one name that clients use, such as www.example.com")
-    }
-}
-
-leaf!(ServerName, { "type": "string", "description": "A DNS name or an IP address.", "minLength": 1 });
-
-/// `host:port`.
-#[derive(Debug, Clone)]
-pub struct Address(pub String);
-
-impl Address {
-    fn read(raw: &Raw) -> Result<Self, Wrong> {
-        let hint = "write host:port, such as 127.0.0.1:443, [::1]:443 or localhost:25";
-        let Some((host, port)) = raw.text.rsplit_once(':').filter(|_| raw.text.parse::<IpAddr>().is_err()) else {
-            return wrong(format!("an address needs a port: {}", quoted(&raw.text)), hint);
-        };
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let good_host = match bracketed {
-            Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => is_dns_name(host) || host.parse::<std::net::Ipv4Addr>().is_ok(),
-        };
-        let good_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
-        if good_host && good_port { Ok(Address(raw.text.clone())) } else { wrong(format!("not an address: {}", quoted(&raw.text)), hint) }
-    }
-}
-
-leaf!(Address, { "type": "string", "description": "host:port, such as 127.0.0.1:443 or [::1]:443.", "pattern": ":[0-9]+$" });
-
 /// The fingerprint of a key that must never be installed.
 #[derive(Debug, Clone, Copy)]
 pub struct RevokedKey(pub KeyFingerprint);
@@ -392,7 +321,7 @@ leaf!(Line, { "type": "string", "minLength": 1 });
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, CertName, Raw, Size, period};
+    use super::{Raw, Size, period};
     use std::time::Duration;
 
     fn raw(text: &str) -> Raw {
@@ -413,26 +342,6 @@ mod tests {
         assert_eq!(Size::read(&raw("1MiB")).map(|size| size.0).ok(), Some(1 << 20));
         for bad in ["1", "0B", "MiB", "1mb", "-1B", "99999999999GiB"] {
             assert!(Size::read(&raw(bad)).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_address_has_a_host_and_a_port() {
-        for good in ["127.0.0.1:443", "[::1]:443", "localhost:25", "mail.example.com:587"] {
-            assert!(Address::read(&raw(good)).is_ok(), "{good}");
-        }
-        for bad in ["localhost", "127.0.0.1", "::1", "[::1]", ":443", "a b:1", "x:0", "x:65536", "x:+1", "[x]:1"] {
-            assert!(Address::read(&raw(bad)).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_certificate_covers_dns_names_and_addresses() {
-        for good in ["example.com", "*.example.com", "localhost", "10.0.0.1", "::1", "_dmarc.example.com"] {
-            assert!(CertName::read(&raw(good)).is_ok(), "{good}");
-        }
-        for bad in ["", "*", "a.*.b", "*.*.a", "münchen.example", "a b", "a..b", "10.0.0", "{name}"] {
-            assert!(CertName::read(&raw(bad)).is_err(), "{bad}");
         }
     }
 }

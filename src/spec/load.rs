@@ -8,7 +8,7 @@ use super::tree::{LARGEST_SPEC, Node, parse};
 use super::types::{Included, Spec};
 use super::{de, leaf::PathText, wrap::At};
 use crate::base::{AbsPath, Error, ErrorKind, escape, printable};
-use crate::host::walk::check_trusted;
+use crate::host::walk::{check_trusted, read_trusted};
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -232,7 +232,7 @@ fn read_text(path: &AbsPath, trust: Trust) -> Result<String, Error> {
         return Err(wrong(too_large()));
     }
     if trust == Trust::Check {
-        check_trusted(path)?;
+        return read_trusted(path, LARGEST_SPEC).map_err(|error| Error { subject: path.to_string(), cause: about(path, &error), ..error });
     }
     let mut bytes = Vec::new();
     let file = File::open(path.as_path()).map_err(|error| unreadable(path, &error))?;
@@ -241,6 +241,11 @@ fn read_text(path: &AbsPath, trust: Trust) -> Result<String, Error> {
         let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
         wrong(format!("line {line} is not UTF-8")).hint("save the file as UTF-8")
     })
+}
+
+/// The cause, with the subject where that is another one than `path` (a directory above it, a link).
+fn about(path: &AbsPath, error: &Error) -> String {
+    if error.subject == path.as_str() { error.cause.clone() } else { format!("{}: {}", error.subject, error.cause) }
 }
 
 fn unreadable(path: &AbsPath, error: &io::Error) -> Error {

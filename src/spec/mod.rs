@@ -2,9 +2,11 @@
 
 mod de;
 mod desired;
+mod elsewhere;
 mod expand;
 mod fault;
 mod leaf;
+mod leaf_names;
 mod load;
 mod resolve;
 mod resolved;

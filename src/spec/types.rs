@@ -1,7 +1,8 @@
 //! The YAML types: the grammar of a spec as it is written. Their doc comments are the descriptions in the JSON Schema.
 
 use super::desired::{Accept, Layout, StartTls};
-use super::leaf::{Account, Address, CertName, FileName, GlobText, Line, ModeText, PathText, Period, RevokedKey, ServerName, Size};
+use super::leaf::{Account, FileName, GlobText, Line, ModeText, PathText, Period, RevokedKey, Size};
+use super::leaf_names::{Address, CertName, ServerName};
 use super::types_fleet::{Fleet, Rollout, RsyncSource, Server};
 use super::wrap::{At, Entries, List};
 use crate::base::{HookName, SetName};
