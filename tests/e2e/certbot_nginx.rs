@@ -65,7 +65,7 @@ impl Site {
 
 #[test]
 fn a_wildcard_that_certbot_obtains_is_served_by_nginx() {
-    needs!(root, "nginx", "pebble", "certbot", "openssl", "setpriv");
+    needs!("nginx", "pebble", "certbot", "openssl", "setpriv");
     let site = Site::with_certificate();
     assert_eq!(site.served(), site.newest(), "{}", site.hook_said());
     assert!(site.hook_said().ends_with("status 0\n"), "{}", site.hook_said());
@@ -74,7 +74,7 @@ fn a_wildcard_that_certbot_obtains_is_served_by_nginx() {
 
 #[test]
 fn a_forced_renewal_is_served_with_its_new_serial() {
-    needs!(root, "nginx", "pebble", "certbot", "openssl", "setpriv");
+    needs!("nginx", "pebble", "certbot", "openssl", "setpriv");
     let site = Site::with_certificate();
     let before = site.served();
     site.certbot().renew(&[]);
@@ -85,7 +85,7 @@ fn a_forced_renewal_is_served_with_its_new_serial() {
 
 #[test]
 fn with_nothing_to_do_nothing_runs_and_nothing_is_written() {
-    needs!(root, "nginx", "pebble", "certbot", "openssl", "setpriv");
+    needs!("nginx", "pebble", "certbot", "openssl", "setpriv");
     let site = Site::with_certificate();
     let before = site.sandbox.read("hook.log");
     site.sandbox.is_settled();
@@ -94,7 +94,7 @@ fn with_nothing_to_do_nothing_runs_and_nothing_is_written() {
 
 #[test]
 fn a_broken_nginx_keeps_serving_the_old_certificate_and_the_apply_after_its_repair_finishes() {
-    needs!(root, "nginx", "pebble", "certbot", "openssl", "setpriv");
+    needs!("nginx", "pebble", "certbot", "openssl", "setpriv");
     let site = Site::with_certificate();
     let before = site.served();
     site.nginx.break_config(&site.sandbox);
@@ -120,7 +120,7 @@ fn a_broken_nginx_keeps_serving_the_old_certificate_and_the_apply_after_its_repa
 
 #[test]
 fn a_renewal_is_planned_in_an_operators_words_before_it_is_applied() {
-    needs!(root, "nginx", "pebble", "certbot", "openssl", "setpriv");
+    needs!("nginx", "pebble", "certbot", "openssl", "setpriv");
     let site = Site::with_certificate();
     let deaf = site.sandbox.script("deaf", "#!/bin/sh\n");
     site.certbot().renew(&["--deploy-hook", deaf.to_str().expect("UTF-8")]);
@@ -136,7 +136,7 @@ fn a_renewal_is_planned_in_an_operators_words_before_it_is_applied() {
 
 #[test]
 fn material_that_a_check_refuses_is_taken_back_and_waits_for_better() {
-    needs!(root, "nginx", "openssl", "setpriv");
+    needs!("nginx", "openssl", "setpriv");
     let sandbox = Sandbox::new();
     let authority = Authority::new(&sandbox.path("authority"));
     let good = authority.leaf(&[NAME]);

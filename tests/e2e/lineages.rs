@@ -8,7 +8,7 @@ use std::time::Instant;
 
 #[test]
 fn one_certbot_renew_of_many_lineages_is_one_apply_and_one_reload() {
-    needs!(root, "pebble", "certbot", "openssl", "setpriv");
+    needs!("pebble", "certbot", "openssl", "setpriv");
     let count: usize = std::env::var("CERTSYNC_E2E_LINEAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let sandbox = Sandbox::new();
     let pebble = Pebble::start(&sandbox);
