@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod leaks;
+
 use assert_cmd::Command;
 use std::ffi::OsStr;
 use std::fs;
@@ -180,6 +182,7 @@ impl Test {
         command.env("CERTSYNC_SPEC", dir.join("certsync.yaml")).env("CERTSYNC_STATE_DIR", dir.join("state"));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let output = command.output().expect("the program runs");
+        leaks::note_run(dir, &output.stdout, &output.stderr);
         let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&dir.display().to_string(), "[DIR]");
         let (stdout, stderr) = (shown(&output.stdout), shown(&output.stderr));
         let whole = format!("certsync {}\n--- stdout\n{stdout}--- stderr\n{stderr}---", self.args.join(" "));

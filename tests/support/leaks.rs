@@ -6,6 +6,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Where `scripts/test` wants the records of all suites.
+const RECORD: &str = "CERTSYNC_TEST_RECORD";
 /// The file in a record that holds the lines to look for, one each; every other file is searched.
 const KEYS: &str = "key-lines";
 /// Lines shorter than this (the last of a key, sometimes) prove nothing.
@@ -63,6 +65,21 @@ impl Recorder {
     }
 }
 
+/// Notes a run of the program in `dir`, where its keys and its `state` are. Does nothing unless `scripts/test` collects the
+/// records of all suites, so that a developer's `cargo test` stays quick.
+pub fn note_run(dir: &Path, stdout: &[u8], stderr: &[u8]) {
+    if std::env::var_os(RECORD).is_none() {
+        return;
+    }
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("unnamed").replace("::", "-");
+    let recorder = Recorder { folder: records().join(format!("{}-{test}", env!("CARGO_CRATE_NAME"))) };
+    fs::create_dir_all(&recorder.folder).expect("the record's folder");
+    recorder.learn_keys(dir);
+    recorder.keep_output(stdout, stderr);
+    recorder.keep_state(&dir.join("state"));
+}
+
 /// What a search found.
 #[derive(Default)]
 pub struct Found {
@@ -98,7 +115,7 @@ pub fn scan(folders: &[PathBuf]) -> Found {
 
 /// Where records are: kept after the run, so that the last test can search them all.
 pub fn records() -> PathBuf {
-    std::env::var_os("CERTSYNC_E2E_RECORD").map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e-record"), PathBuf::from)
+    std::env::var_os(RECORD).map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-record"), PathBuf::from)
 }
 
 fn key_lines(text: &str) -> Vec<String> {
