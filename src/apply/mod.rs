@@ -20,7 +20,7 @@ use crate::material::render;
 use crate::plan::{FileSource, HookReport, InstallPlan, Outcome, Step, begin, promote};
 use crate::progress::Progress;
 use crate::spec::{Desired, DesiredInstall, DesiredSet};
-use crate::state::{Cache, State, Store};
+use crate::state::{Cache, Inode, State, Store};
 use crate::survey::Surveyed;
 use place::{Origin, Place};
 use std::collections::BTreeMap;
@@ -49,6 +49,8 @@ pub struct Apply<'a> {
     pub now: i64,
     /// Progress on a terminal.
     pub progress: Progress,
+    /// Directories that this run made.
+    pub made: BTreeMap<AbsPath, Inode>,
 }
 
 /// What became of it.
@@ -66,6 +68,25 @@ struct Work<'a> {
     set: &'a DesiredSet,
     install: &'a DesiredInstall,
     at: (usize, usize),
+    /// The directory that is worked in, from the moment it is opened.
+    inode: Option<Inode>,
+}
+
+impl Work<'_> {
+    /// Opens what was opened before: nobody may have put another directory in its place.
+    fn open(&self) -> Result<Place> {
+        let dest = &self.install.dest;
+        let place = place::open(dest, &self.set.name)?;
+        if self.inode.is_some_and(|inode| inode != place.inode) {
+            return Err(exchanged(dest));
+        }
+        Ok(place)
+    }
+}
+
+fn exchanged(dest: &AbsPath) -> Error {
+    Error::new(ErrorKind::Permission, dest.to_string(), "another directory was put in its place while certsync worked")
+        .hint("see who may write in the directory that holds it")
 }
 
 impl Apply<'_> {
@@ -94,9 +115,9 @@ impl Apply<'_> {
         &mut self,
         works: &mut Vec<Work<'_>>,
         surveyed: &mut Surveyed,
-        phase: impl Fn(&mut Self, &Work<'_>, &mut InstallPlan) -> Result<()>,
+        phase: impl Fn(&mut Self, &mut Work<'_>, &mut InstallPlan) -> Result<()>,
     ) {
-        works.retain(|work| {
+        works.retain_mut(|work| {
             let plan = &mut surveyed.plan.sets[work.at.0].installs[work.at.1];
             match phase(self, work, plan) {
                 Ok(()) => true,
@@ -109,13 +130,19 @@ impl Apply<'_> {
     }
 
     /// 6. Everything new is built beside what is there.
-    fn stage(&mut self, work: &Work<'_>, plan: &mut InstallPlan) -> Result<()> {
+    fn stage(&mut self, work: &mut Work<'_>, plan: &mut InstallPlan) -> Result<()> {
         self.progress.step(work.set.name.as_str());
         let (set, install) = (&work.set.name, work.install);
         let (place, origin) = place::make(&install.dest, set, &install.rest, self.us)?;
         if origin == Origin::Made {
+            self.made.insert(install.dest.clone(), place.inode);
+        } else if plan.inode != Some(place.inode) && self.made.get(&install.dest) != Some(&place.inode) {
+            return Err(exchanged(&install.dest));
+        }
+        if self.made.get(&install.dest) == Some(&place.inode) {
             self.state.install_entry(set, &install.dest, install.rest.layout).made = Some(place.inode);
         }
+        work.inode = Some(place.inode);
         for step in &plan.steps {
             match step {
                 Step::AdjustDest { owner, mode } => {
@@ -147,7 +174,7 @@ impl Apply<'_> {
         for work in works {
             let plan = &mut surveyed.plan.sets[work.at.0].installs[work.at.1];
             let dest = &work.install.dest;
-            match place::open(dest, &work.set.name) {
+            match work.open() {
                 Ok(place) if flush == Flush::Together => drop(devices.insert(place.inode.dev, place.dest)),
                 Ok(place) => {
                     let names = built(plan);
@@ -167,12 +194,12 @@ impl Apply<'_> {
     }
 
     /// 8. What is there becomes the first generation; missing links are made. No reader reads other bytes yet.
-    fn adopt_and_link(&mut self, work: &Work<'_>, plan: &mut InstallPlan, flush: Flush) -> Result<()> {
+    fn adopt_and_link(&mut self, work: &mut Work<'_>, plan: &mut InstallPlan, flush: Flush) -> Result<()> {
         if plan.error.is_some() {
             return Err(Error::new(ErrorKind::Install, work.install.dest.to_string(), "could not be brought to disk"));
         }
         let (set, install) = (&work.set.name, work.install);
-        let place = place::open(&install.dest, set)?;
+        let place = work.open()?;
         for step in &plan.steps {
             if let Step::Adopt { generation, files } = step {
                 let first = (|| {
@@ -212,9 +239,9 @@ impl Apply<'_> {
     }
 
     /// 10. One rename of `current` switches every file; then what could not be a link before, and what was pruned.
-    fn switch(&mut self, work: &Work<'_>, plan: &mut InstallPlan, flush: Flush) -> Result<()> {
+    fn switch(&mut self, work: &mut Work<'_>, plan: &mut InstallPlan, flush: Flush) -> Result<()> {
         let (set, install) = (&work.set.name, work.install);
-        let place = place::open(&install.dest, set)?;
+        let place = work.open()?;
         let wrong = |e: std::io::Error| Error::io(ErrorKind::Install, &install.dest, &e);
         let recorded = self.state.install_entry(set, &install.dest, install.rest.layout);
         let shown = recorded.next.as_ref().or(recorded.current.as_ref()).map(|generation| generation.name.clone()).unwrap_or_default();
@@ -251,7 +278,7 @@ fn works<'a>(sets: &'a [DesiredSet], surveyed: &Surveyed) -> Vec<Work<'a>> {
         let Some(set) = by_name.get(&plan.name) else { continue };
         for (j, (install, planned)) in set.installs.iter().zip(&plan.installs).enumerate() {
             if planned.error.is_none() && (!planned.steps.is_empty() || planned.record.is_some()) {
-                works.push(Work { set, install, at: (i, j) });
+                works.push(Work { set, install, at: (i, j), inode: None });
             }
         }
     }

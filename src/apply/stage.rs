@@ -80,7 +80,12 @@ fn read_back(place: &Place, file: &PlannedFile) -> io::Result<Secret> {
             descend(&place.set.open_dir(&current)?, &steps)?
         }
     };
-    Ok(from.read_file(OsStr::new(leaf), LARGEST_FILE)?.0)
+    let (bytes, stat) = from.read_file(OsStr::new(leaf), LARGEST_FILE)?;
+    // Where others may make links, a second name could show what they themselves may not read.
+    if stat.nlink != 1 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} has other hard links", file.path)));
+    }
+    Ok(bytes)
 }
 
 fn open_or_make(top: &Dir, steps: &[&str], made: &mut BTreeSet<String>) -> io::Result<Dir> {

@@ -14,7 +14,7 @@ use crate::state::requests::{self, Request, Scope};
 use crate::state::turn::{Outcome as TurnOutcome, Turn, again, take_turn};
 use crate::state::{Belief, Cache, State, Store};
 use crate::survey::{Keep, Retry, Sources, Survey, Surveyed};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -144,6 +144,7 @@ impl Session {
             us: self.at.as_str(),
             now: self.now,
             progress: Progress::new(progress, Kind::Staging, total),
+            made: BTreeMap::new(),
         }
         .run(&mut surveyed);
         surveyed.plan.hooks.clear();

@@ -19,36 +19,44 @@ pub enum Depth {
     Words(i64),
 }
 
-/// No installed file can be larger: the highest limit a spec can set.
-const LARGEST_FILE: u64 = 1 << 30;
 const DEEPEST: usize = 32;
 
-/// Looks at `dest` for `set`. `names` are looked at in `dest` besides those of the current generation; `us` is the
-/// content of `.certsync/owner` when it is ours.
+/// How to look.
+#[derive(Debug, Clone, Copy)]
+pub struct How<'a> {
+    /// How closely.
+    pub depth: Depth,
+    /// Content of `.certsync/owner` when it is ours.
+    pub us: &'a str,
+    /// Bytes of the largest file that is read: a larger one is nothing certsync installed.
+    pub largest: u64,
+}
+
+/// Looks at `dest` for `set`. `names` are looked at in `dest` besides those of the current generation.
 ///
 /// # Errors
 /// Kind `Install` or `Permission`: what stands in the way.
-pub fn observe(dest: &AbsPath, set: &SetName, names: &[&RelPath], us: &str, cache: &mut Cache, depth: Depth) -> Result<ObservedInstall> {
+pub fn observe(dest: &AbsPath, set: &SetName, names: &[&RelPath], cache: &mut Cache, how: How<'_>) -> Result<ObservedInstall> {
     let walked = walk::to(dest)?;
     if !walked.missing.is_empty() {
         let names = names.iter().map(|name| ((*name).clone(), ObservedName::Missing)).collect();
         return Ok(ObservedInstall { names, ..ObservedInstall::default() });
     }
-    Looker { cache, depth }.install(&walked, set, names, us).map_err(|e| Error::io(ErrorKind::Install, dest, &e))
+    Looker { cache, how }.install(&walked, set, names).map_err(|e| Error::io(ErrorKind::Install, dest, &e))
 }
 
 struct Looker<'a> {
     cache: &'a mut Cache,
-    depth: Depth,
+    how: How<'a>,
 }
 
 impl Looker<'_> {
-    fn install(&mut self, walked: &walk::Walk, set: &SetName, names: &[&RelPath], us: &str) -> io::Result<ObservedInstall> {
+    fn install(&mut self, walked: &walk::Walk, set: &SetName, names: &[&RelPath]) -> io::Result<ObservedInstall> {
         let dest = &walked.dir;
         let stat = dest.stat()?;
         let meta = own_dir(dest, META)?;
         let marker = match &meta {
-            Some(meta) => marker(meta, us)?,
+            Some(meta) => marker(meta, self.how.us)?,
             None => Marker::Nobody,
         };
         let mut observed = ObservedInstall {
@@ -129,16 +137,16 @@ impl Looker<'_> {
     fn file(&mut self, dir: &Dir, name: &OsStr) -> io::Result<ObservedFile> {
         let clock = clock::coarse_nanoseconds();
         let Some(stat) = dir.stat_at(name)? else { return Err(io::ErrorKind::NotFound.into()) };
-        if stat.kind != Kind::File {
+        if stat.kind != Kind::File || stat.size > self.how.largest {
             return Ok(described(&stat, None, None));
         }
         let wider = dir.has_wider_acl(Some(name))?;
-        if self.depth == Depth::Metadata
+        if self.how.depth == Depth::Metadata
             && let Some(known) = self.cache.find(&stat)
         {
             return Ok(ObservedFile { wider, ..described(&stat, Some(known), None) });
         }
-        let (bytes, stat) = dir.read_file(name, LARGEST_FILE)?;
+        let (bytes, stat) = dir.read_file(name, self.how.largest)?;
         let known = self.learn(dir, &bytes, &stat, clock);
         Ok(ObservedFile { wider, ..described(&stat, Some(known), self.words(&bytes)) })
     }
@@ -152,7 +160,7 @@ impl Looker<'_> {
     }
 
     fn words(&self, bytes: &Secret) -> Option<Description> {
-        match self.depth {
+        match self.how.depth {
             Depth::Metadata => None,
             Depth::Words(now) => Some(describe(bytes.expose(), now)),
         }

@@ -3,5 +3,5 @@
 mod look;
 mod types;
 
-pub use look::{Depth, is_leftover, observe, own_dir};
+pub use look::{Depth, How, is_leftover, observe, own_dir};
 pub use types::{CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree};

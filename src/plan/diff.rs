@@ -96,6 +96,7 @@ fn nothing(s: &Situation<'_>) -> InstallPlan {
         record: None,
         content: ContentChange::Same,
         leftovers: s.observed.leftovers,
+        inode: s.observed.dest.as_ref().map(|dest| dest.inode),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The plan: an ordered value, shown by `plan` and run by `apply`.
 
 use crate::base::{AbsPath, Digest, Error, HookName, Mode, RelPath, SetName};
-use crate::state::GenerationState;
+use crate::state::{GenerationState, Inode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -113,6 +113,8 @@ pub struct InstallPlan {
     pub content: ContentChange,
     /// Whether a killed run left something to sweep there.
     pub leftovers: bool,
+    /// Which directory was looked at, where there is one: work is done in no other.
+    pub inode: Option<Inode>,
 }
 
 /// The generation an install gets.

@@ -5,7 +5,7 @@ use crate::base::{Digest, Error, ErrorKind, RelPath, Result};
 use crate::collect::reread;
 use crate::host::users;
 use crate::material::{Material, SetFacts, describe, render};
-use crate::observe::{Depth, ObservedInstall, observe};
+use crate::observe::{Depth, How, ObservedInstall, observe};
 use crate::plan::{Diffed, InstallPlan, Outcome, Situation, Wanted, WantedFile, diff};
 use crate::spec::{DesiredInstall, DesiredSet};
 use crate::state::Inode;
@@ -28,7 +28,13 @@ impl Survey<'_> {
 
     fn try_install(&mut self, set: &DesiredSet, install: &DesiredInstall, digest: Digest, at: &mut Place<'_>) -> Result<InstallPlan> {
         let made = at.made;
-        let observed = observe(&install.dest, &set.name, &[], &self.us, self.cache, Depth::Metadata)?;
+        let observed = observe(
+            &install.dest,
+            &set.name,
+            &[],
+            self.cache,
+            How { depth: Depth::Metadata, us: &self.us, largest: self.desired.limits.set },
+        )?;
         if let Diffed::Plan(plan) = self.diff(set, install, &Wanted { digest, facts: &NO_FACTS, files: None }, &observed, made) {
             return Ok(*plan);
         }
@@ -45,7 +51,13 @@ impl Survey<'_> {
             })
             .collect();
         let names: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
-        let observed = observe(&install.dest, &set.name, &names, &self.us, self.cache, Depth::Words(self.now))?;
+        let observed = observe(
+            &install.dest,
+            &set.name,
+            &names,
+            self.cache,
+            How { depth: Depth::Words(self.now), us: &self.us, largest: self.desired.limits.set },
+        )?;
         match self.diff(set, install, &Wanted { digest, facts: &facts, files: Some(&files) }, &observed, made) {
             Diffed::Plan(plan) => Ok(*plan),
             Diffed::NeedsFiles => Err(Error::new(ErrorKind::Install, install.dest.to_string(), "cannot be compared")),

@@ -146,6 +146,7 @@ fn install_plan(dest: &AbsPath, result: Outcome) -> InstallPlan {
         record: None,
         content: ContentChange::Same,
         leftovers: false,
+        inode: None,
     }
 }
 

@@ -201,6 +201,7 @@ fn a_plan_becomes_a_report() {
                 record: None,
                 content: ContentChange::Same,
                 leftovers: false,
+                inode: None,
             }],
             error: None,
             warnings: Vec::new(),
