@@ -53,7 +53,8 @@ impl Certificate {
         let mut parts = whole.inside();
         let signed = parts.take(tag::SEQUENCE).ok_or(NOT_ONE)?;
         let signature_algorithm = parts.take(tag::SEQUENCE).ok_or(NOT_ONE)?;
-        let signature = parts.bits().ok_or(NOT_ONE)?;
+        // Whatever is in it: a bad signature is still a certificate's.
+        let (_, signature) = parts.take(tag::BIT_STRING).and_then(|bits| bits.body.split_first()).ok_or(NOT_ONE)?;
         let body = Body::read(signed.inside())?;
         let extensions = Extensions::read(body.extensions);
         let (issuer, subject) = (Name::read(body.issuer), Name::read(body.subject));

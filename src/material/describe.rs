@@ -78,7 +78,7 @@ fn key(found: &Key) -> String {
     match found {
         Key::Readable(public) => format!("private key {}", name_and_fingerprint(public)),
         Key::Encrypted => String::from("private key, encrypted"),
-        Key::Opaque(why) => format!("private key {why}"),
+        Key::Opaque(why, _) => format!("private key {why}"),
         Key::Damaged(why) => format!("private key, damaged: {why}"),
     }
 }

@@ -96,14 +96,22 @@ fn revoked(material: &Material, revoked: &BTreeSet<KeyFingerprint>) -> Vec<Refus
     found.map(refusal).collect()
 }
 
+const TOGETHER: &str = "let the renewal finish, or put the files of one renewal together";
+
 /// Keys that no certificate of the set is for. A damaged key is one too: whose it is cannot be told.
 fn unpaired_keys(material: &Material) -> Vec<Refusal> {
-    let certified: HashSet<KeyFingerprint> =
-        material.each().flat_map(|(_, contents)| contents.certificates()).map(|found| found.key.fingerprint).collect();
+    let certificates = || material.each().flat_map(|(_, contents)| contents.certificates());
+    let certified: HashSet<KeyFingerprint> = certificates().map(|found| found.key.fingerprint).collect();
     let mut out = Vec::new();
     for (path, key) in material.each().flat_map(|(path, contents)| contents.keys().map(move |key| (path, key))) {
         match key {
             Key::Readable(public) if !certified.contains(&public.fingerprint) => out.push(unpaired(material, path, public)),
+            // Which certificate is its own cannot be told, but none can be where all are for another kind of key.
+            Key::Opaque(_, Some(oid)) if !certificates().any(|found| found.key.oid() == Some(oid)) => out.push(Refusal::with_door(
+                Accept::UnpairedKey,
+                format!("{path}: the key is without its certificate; the set holds none for a key of its kind"),
+                TOGETHER,
+            )),
             Key::Damaged(why) => out.push(Refusal::with_door(
                 Accept::UnpairedKey,
                 format!("{path}: the private key cannot be read: {why}"),
@@ -128,7 +136,7 @@ fn unpaired(material: &Material, path: &RelPath, public: &PublicKey) -> Refusal 
     Refusal::with_door(
         Accept::UnpairedKey,
         format!("{path}: the key ({} {}) is without its certificate; {have}", public.name, public.fingerprint),
-        "let the renewal finish, or put the files of one renewal together",
+        TOGETHER,
     )
 }
 
@@ -171,7 +179,7 @@ fn two_of(files: &[(&RelPath, &Certificate)]) -> Option<Refusal> {
     Some(Refusal::with_door(
         Accept::Chain,
         format!("{path} begins with {}, {other_path} with {}, both for one key", shown(first), shown(other)),
-        "let the renewal finish, or put the files of one renewal together",
+        TOGETHER,
     ))
 }
 

@@ -13,8 +13,9 @@ pub(super) enum Key {
     Readable(PublicKey),
     /// It is encrypted.
     Encrypted,
-    /// It is in order as far as one can see, but of a kind whose public half cannot be told.
-    Opaque(&'static str),
+    /// It is in order as far as one can see, but its public half cannot be told: why, and the OID of its algorithm where
+    /// that is known.
+    Opaque(&'static str, Option<Vec<u8>>),
     /// It cannot be read.
     Damaged(&'static str),
 }
@@ -27,23 +28,33 @@ const DAMAGED: Key = Key::Damaged("it is not a whole key");
 /// Reads the body of a PEM block whose label ends in `PRIVATE KEY`.
 pub(super) fn read(label: &str, der: &[u8]) -> Key {
     let read = match label {
-        "PRIVATE KEY" => pkcs8(der),
-        "RSA PRIVATE KEY" => rsa(der, RSA_ALGORITHM, "RSA"),
-        "EC PRIVATE KEY" => sec1(der, None),
-        "DSA PRIVATE KEY" => dsa(der),
-        "ANY PRIVATE KEY" => pkcs8(der).or_else(|_| rsa(der, RSA_ALGORITHM, "RSA")).or_else(|_| sec1(der, None)),
+        "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "DSA PRIVATE KEY" | "ANY PRIVATE KEY" => of_any_form(der),
         "ENCRYPTED PRIVATE KEY" => return Key::Encrypted,
-        "OPENSSH PRIVATE KEY" => Err(Key::Opaque("OpenSSH's form, which TLS servers do not read")),
-        _ => Err(Key::Opaque("of an unknown form")),
+        "OPENSSH PRIVATE KEY" => Err(Key::Opaque("in OpenSSH's form, which TLS servers do not read", None)),
+        _ => Err(Key::Opaque("of an unknown form", None)),
     };
     read.map_or_else(|key| key, Key::Readable)
 }
 
+/// OpenSSL 3 reads each form under each of these labels. The forms differ in their second field, so that the first
+/// that does not call the key damaged is the one it has.
+fn of_any_form(der: &[u8]) -> Read {
+    let forms: [fn(&[u8]) -> Read; 4] = [pkcs8, |der| rsa(der, RSA_ALGORITHM, "RSA"), |der| sec1(der, None), dsa];
+    let mut worst = DAMAGED;
+    for form in forms {
+        match form(der) {
+            Err(Key::Damaged(why)) => worst = if worst == DAMAGED { Key::Damaged(why) } else { worst },
+            found => return found,
+        }
+    }
+    Err(worst)
+}
+
 /// Reads a file that is one DER key and nothing else.
 pub(super) fn read_der(der: &[u8]) -> Option<Key> {
-    let found = pkcs8(der).or_else(|_| rsa(der, RSA_ALGORITHM, "RSA")).or_else(|_| sec1(der, None));
-    match found {
+    match of_any_form(der) {
         Ok(key) => Some(Key::Readable(key)),
+        Err(opaque @ Key::Opaque(..)) => Some(opaque),
         Err(_) => is_encrypted_pkcs8(der).then_some(Key::Encrypted),
     }
 }
@@ -78,7 +89,7 @@ fn pkcs8(der: &[u8]) -> Read {
         oid::X25519 => x25519(key, &algorithm),
         _ => {
             let public = embedded.and_then(|bits| PublicKey::of_parts(algorithm.whole, bits));
-            public.ok_or(Key::Opaque("of a kind that certsync cannot compare"))
+            public.ok_or_else(|| Key::Opaque("of a kind that certsync cannot compare", Some(oid.to_vec())))
         }
     }
 }
@@ -98,25 +109,25 @@ fn rsa(der: &[u8], algorithm: &[u8], family: &str) -> Read {
     numbers().ok_or(DAMAGED)
 }
 
-/// ECPrivateKey (RFC 5915, 3); `parameters` are PKCS#8's. On the curves that TLS uses the public half is computed,
-/// whatever the file claims it to be.
+/// ECPrivateKey (RFC 5915, 3); `parameters` are PKCS#8's, its own go first, as with OpenSSL. On the curves that TLS uses
+/// the public half is computed, and what the file claims it to be must be that.
 fn sec1(der: &[u8], parameters: Option<Tlv>) -> Read {
     let mut fields = sequence(der).ok_or(DAMAGED)?;
     fields.take(tag::INTEGER).ok_or(DAMAGED)?;
     let scalar = fields.take(tag::OCTET_STRING).ok_or(DAMAGED)?.body;
     let own = fields.take(tag::CONTEXT_0).and_then(|found| found.inside().any());
     let embedded = fields.take(tag::CONTEXT_1).and_then(|found| found.inside().bits());
-    let parameters = parameters.or(own).ok_or(Key::Damaged("it does not say its curve"))?;
+    let parameters = own.or(parameters).ok_or(Key::Damaged("it does not say its curve"))?;
     let algorithm = element(tag::SEQUENCE, &[&element(tag::OID, &[oid::EC]), parameters.whole]);
-    let computed;
-    let point = match point(parameters.body, scalar)? {
-        Some(point) => {
-            computed = point;
-            computed.as_ref()
-        }
-        None => embedded.ok_or(Key::Opaque("on a curve that certsync cannot compute with"))?,
+    let claimed = embedded.and_then(|point| PublicKey::of_parts(&algorithm, point));
+    let Some(computed) = point(parameters.body, scalar)? else {
+        return claimed.ok_or_else(|| Key::Opaque("on a curve that certsync cannot compute with", Some(oid::EC.to_vec())));
     };
-    PublicKey::of_parts(&algorithm, point).ok_or(DAMAGED)
+    let computed = PublicKey::of_parts(&algorithm, computed.as_ref()).ok_or(DAMAGED)?;
+    match claimed {
+        Some(claimed) if claimed != computed => Err(Key::Damaged("its public half is not that of its private half")),
+        _ => Ok(computed),
+    }
 }
 
 /// The public point of a scalar; `None` for a curve that cannot be computed with.

@@ -151,11 +151,16 @@ const SIX_BITS: [u8; 256] = {
 
 /// Whether a line names a private key: `private`, at most one character, `key`, in any case.
 fn speaks_of_private_keys(line: &[u8]) -> bool {
-    if line.len() < 10 {
-        return false;
+    let mut rest = line;
+    while let Some(start) = rest.iter().position(|byte| matches!(byte, b'p' | b'P')) {
+        rest = rest.get(start..).unwrap_or_default();
+        let is_at = |place: usize, word: &[u8]| rest.get(place..place + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+        if is_at(0, b"private") && (is_at(7, b"key") || is_at(8, b"key")) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
     }
-    let is_at = |start: usize, word: &[u8]| line.get(start..start + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
-    (0..line.len()).any(|i| is_at(i, b"private") && (is_at(i + 7, b"key") || is_at(i + 8, b"key")))
+    false
 }
 
 /// Whether a line outside any block may be shown: text, and no long run of base64 (a key that lost its BEGIN line).

@@ -107,7 +107,7 @@ impl Material {
         for key in contents.keys() {
             match key {
                 Key::Encrypted => out.push(format!("{path}: encrypted key, cannot be checked against its certificate")),
-                Key::Opaque(why) => out.push(format!("{path}: private key {why}, cannot be checked against its certificate")),
+                Key::Opaque(why, _) => out.push(format!("{path}: private key {why}, cannot be checked against its certificate")),
                 Key::Readable(_) | Key::Damaged(_) => {}
             }
         }

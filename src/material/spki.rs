@@ -52,6 +52,11 @@ pub(super) struct PublicKey {
 }
 
 impl PublicKey {
+    /// The OID of its algorithm.
+    pub(super) fn oid(&self) -> Option<&[u8]> {
+        sequence(&self.spki)?.take(tag::SEQUENCE)?.inside().take(tag::OID).map(|found| found.body)
+    }
+
     /// Reads a SubjectPublicKeyInfo.
     pub(super) fn of_spki(der: &[u8]) -> Option<PublicKey> {
         let mut fields = sequence(der)?;
