@@ -43,8 +43,8 @@ pub(super) struct Contents {
 impl Contents {
     /// Looks at a file. Any bytes will do.
     pub(super) fn read(bytes: &[u8]) -> Contents {
-        if bytes.first() == Some(&tag::SEQUENCE) {
-            return Contents::of_der(bytes);
+        if let Some(found) = Contents::of_der(bytes) {
+            return found;
         }
         let pem = pem::read(bytes);
         let items: Vec<Item> = pem.blocks.iter().map(item).collect();
@@ -52,15 +52,13 @@ impl Contents {
         Contents { items, kind }
     }
 
-    fn of_der(bytes: &[u8]) -> Contents {
+    fn of_der(bytes: &[u8]) -> Option<Contents> {
         let only = |item, kind| Contents { items: vec![item], kind };
+        sequence(bytes)?;
         if let Some(found) = certificate::read_der(bytes) {
-            return only(Item::Certificate(Arc::new(found)), FileKind::Certificates);
+            return Some(only(Item::Certificate(Arc::new(found)), FileKind::Certificates));
         }
-        match key::read_der(bytes) {
-            Some(found) => only(Item::Key(found), FileKind::PrivateKey),
-            None => Contents { items: Vec::new(), kind: FileKind::Unrecognised },
-        }
+        key::read_der(bytes).map(|found| only(Item::Key(found), FileKind::PrivateKey))
     }
 
     /// Its certificates in order.
@@ -178,5 +176,34 @@ fn standing(item: &Item, block: &Block) -> Standing {
         Item::DhParameters(..) => Standing::Public(FileKind::DhParameters),
         Item::Parameters => Standing::Neutral,
         Item::Key(_) | Item::Damaged(..) | Item::Other(_) => Standing::Private,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind_of;
+    use crate::material::FileKind;
+
+    const PUBLIC: &str =
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn a_file_with_any_mark_of_a_private_key_is_not_public() {
+        assert_eq!(kind_of(PUBLIC.as_bytes()), FileKind::PublicKey);
+        assert_eq!(kind_of(format!("# for the web\r\n{PUBLIC}").as_bytes()), FileKind::PublicKey);
+        for more in [
+            "-----BEGIN PRIVATE KEY-----\n",
+            "----BEGIN PRIVATE KEY----\n",
+            "  -----BEGIN RSA PRIVATE KEY-----\n",
+            "Private-Key: (2048 bit)\n",
+            "-----BEGIN PUBLIC KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PUBLIC KEY-----\n",
+            "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n",
+            "-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----\n",
+            "\0",
+        ] {
+            assert!(!kind_of(format!("{PUBLIC}{more}").as_bytes()).is_public(), "{more:?}");
+        }
+        assert_eq!(kind_of(b""), FileKind::Unrecognised);
+        assert_eq!(kind_of(b"0"), FileKind::Unrecognised);
     }
 }

@@ -66,3 +66,45 @@ fn rendered(path: RelPath, bytes: Vec<u8>) -> RenderedFile {
     let bytes = Secret::new(bytes);
     RenderedFile { path, sha256: bytes.sha256(), kind: super::kind_of(bytes.expose()), bytes }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+    use crate::base::{ErrorKind, PathError, Secret};
+    use crate::material::Material;
+    use crate::spec::FileRule;
+
+    fn set() -> Result<Material, PathError> {
+        let file = |name: &str, text: &str| Ok((name.parse()?, Secret::new(text.into())));
+        Ok(Material::new(vec![file("b.pem", "b\n")?, file("a.pem", "a")?]))
+    }
+
+    fn rule(name: &str, parts: &[&str]) -> Result<FileRule, PathError> {
+        Ok(FileRule { name: name.parse()?, parts: parts.iter().map(|part| part.parse()).collect::<Result<_, _>>()? })
+    }
+
+    #[test]
+    fn without_rules_every_file_keeps_its_name() -> Result<(), Box<dyn std::error::Error>> {
+        let files = render(&set()?, None)?;
+        let shown: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.bytes.expose())).collect();
+        assert_eq!(shown, [("a.pem", &b"a"[..]), ("b.pem", b"b\n")]);
+        Ok(())
+    }
+
+    #[test]
+    fn parts_are_joined_with_a_line_break_where_one_is_missing() -> Result<(), Box<dyn std::error::Error>> {
+        let files = render(&set()?, Some(&[rule("x.pem", &["a.pem", "b.pem", "a.pem"])?]))?;
+        let shown: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.bytes.expose())).collect();
+        assert_eq!(shown, [("x.pem", &b"a\nb\na"[..])]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_missing_part_is_named_with_what_the_set_holds() -> Result<(), Box<dyn std::error::Error>> {
+        let error = render(&set()?, Some(&[rule("x.pem", &["c.pem"])?])).err();
+        let shown = error.map(|error| (error.kind, error.to_string(), error.hint));
+        let hint = Some(String::from("the set holds a.pem, b.pem"));
+        assert_eq!(shown, Some((ErrorKind::Source, "x.pem: is made of c.pem, which the set does not hold".into(), hint)));
+        Ok(())
+    }
+}
