@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 pub mod leaks;
+pub mod site;
 
 use assert_cmd::Command;
 use std::ffi::OsStr;
