@@ -152,7 +152,10 @@ fn a_hook_that_the_spec_gets_later_is_owed_once() {
     assert!(site.log().is_empty());
     site.edit("dest/a'", "dest/a', hooks: [reload]");
     let plan = site.call(&["plan", "--format", "json", "--detailed-exitcode"]).ends(2);
-    assert_eq!((plan.hooks(), plan.set("a"), plan.find_set("a")["reason"].as_str()), (vec!["reload run owed".into()], "unchanged", Some("hook")));
+    assert_eq!(
+        (plan.hooks(), plan.set("a"), plan.find_set("a")["reason"].as_str()),
+        (vec!["reload run owed".into()], "unchanged", Some("hook"))
+    );
     site.test().args(["plan"]).stdout("a: hook owed\nhook reload: run (owed)\nplan: 1 unchanged; hooks: reload\n").run();
     site.apply(0);
     assert_eq!(site.log(), ["run"]);

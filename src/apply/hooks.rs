@@ -9,12 +9,13 @@ mod call;
 mod turn_back;
 
 use super::{Applied, Apply};
-use crate::base::{AbsPath, Error, HookName, SetName};
+use crate::base::{AbsPath, HookName, SetName};
 use crate::plan::{HookReport, HookResult, Phase, owes_run, owes_verify, places};
 use crate::spec::{DesiredSet, Hook};
 use crate::survey::Surveyed;
 use call::{Answer, ask, command, verify};
 use std::collections::BTreeSet;
+use turn_back::{Verdict, turn_back};
 
 /// One place of one hook, by name: what borrows nothing.
 type Spot = (SetName, AbsPath);
@@ -33,16 +34,37 @@ pub(super) fn run(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Sur
             failed_checks.push(*hook);
         }
     }
+    let mut settled = BTreeSet::new();
     for hook in failed_checks {
-        if turn_back::turn_back(apply, sets, surveyed, &hooks, hook, applied) == turn_back::Verdict::MaterialIsToBlame {
-            blocked.remove(&hook.name);
+        if settled.contains(&hook.name) {
+            continue;
+        }
+        let turned = turn_back(apply, sets, surveyed, &hooks, hook, applied);
+        if turned.verdict == Verdict::MaterialIsToBlame {
+            blocked.retain(|name| *name != hook.name && !turned.settled.contains(name));
+        }
+        settled.extend(turned.settled);
+    }
+    for hook in &hooks {
+        if blocked.contains(&hook.name) {
+            stays_owed(hook, Phase::Run, applied);
+        } else {
+            runs(apply, sets, hook, applied);
         }
     }
-    for hook in hooks.iter().filter(|hook| !blocked.contains(&hook.name)) {
-        runs(apply, sets, hook, applied);
+    for hook in hooks.iter().filter(|hook| hook.verify.is_some()) {
+        if owed_run(apply, sets, &hook.name).is_empty() {
+            verifies(apply, sets, hook, applied);
+        } else {
+            stays_owed(hook, Phase::Verify, applied);
+        }
     }
-    for hook in hooks.iter().filter(|hook| hook.verify.is_some() && !blocked.contains(&hook.name)) {
-        verifies(apply, sets, hook, applied);
+}
+
+/// A part whose turn has not come, since the one before it failed.
+fn stays_owed(hook: &Hook, phase: Phase, applied: &mut Applied) {
+    if phase == Phase::Verify || hook.run.is_some() {
+        applied.hooks.push(report(hook, None, phase, HookResult::Owed));
     }
 }
 
@@ -94,7 +116,7 @@ fn runs(apply: &mut Apply<'_>, sets: &[DesiredSet], hook: &Hook, applied: &mut A
 }
 
 fn verifies(apply: &mut Apply<'_>, sets: &[DesiredSet], hook: &Hook, applied: &mut Applied) {
-    let (Some(question), true) = (&hook.verify, owed_run(apply, sets, &hook.name).is_empty()) else { return };
+    let Some(question) = &hook.verify else { return };
     let spots: Vec<Spot> = places(&hook.name, sets, apply.state)
         .into_iter()
         .filter(|place| owes_verify(hook, place.recorded))
@@ -135,9 +157,4 @@ fn mark(apply: &mut Apply<'_>, hook: &Hook, phase: Phase, spots: &[Spot], applie
 /// The report of one part of a hook.
 fn report(hook: &Hook, set: Option<&SetName>, phase: Phase, result: HookResult) -> HookReport {
     HookReport { name: hook.name.clone(), set: set.cloned(), phase, result, status: None, output: String::new() }
-}
-
-/// The error of a hook that has an answer of its own.
-fn hook_error(hook: &Hook, cause: impl Into<String>) -> Error {
-    Error::new(crate::base::ErrorKind::Hook, format!("hook {}", hook.name), cause)
 }

@@ -106,6 +106,9 @@ impl Apply<'_> {
             hooks::run(&mut self, &sets, surveyed, &mut applied);
         }
         settle::settle(&mut self, &sets, surveyed, &mut applied);
+        for set in &mut surveyed.plan.sets {
+            set.result = set.installs.iter().map(|install| install.result).fold(set.result, Outcome::max);
+        }
         surveyed.sets = sets;
         applied
     }
@@ -195,7 +198,7 @@ impl Apply<'_> {
 
     /// 8. What is there becomes the first generation; missing links are made. No reader reads other bytes yet.
     fn adopt_and_link(&mut self, work: &mut Work<'_>, plan: &mut InstallPlan, flush: Flush) -> Result<()> {
-        if plan.error.is_some() {
+        if plan.is_stopped() {
             return Err(Error::new(ErrorKind::Install, work.install.dest.to_string(), "could not be brought to disk"));
         }
         let (set, install) = (&work.set.name, work.install);
@@ -277,7 +280,7 @@ fn works<'a>(sets: &'a [DesiredSet], surveyed: &Surveyed) -> Vec<Work<'a>> {
     for (i, plan) in surveyed.plan.sets.iter().enumerate() {
         let Some(set) = by_name.get(&plan.name) else { continue };
         for (j, (install, planned)) in set.installs.iter().zip(&plan.installs).enumerate() {
-            if planned.error.is_none() && (!planned.steps.is_empty() || planned.record.is_some()) {
+            if !planned.is_stopped() && (!planned.steps.is_empty() || planned.record.is_some()) {
                 works.push(Work { set, install, at: (i, j), inode: None });
             }
         }
@@ -295,8 +298,10 @@ fn built(plan: &InstallPlan) -> Vec<&str> {
 }
 
 fn fail(plan: &mut InstallPlan, error: Error) {
+    if !plan.is_stopped() {
+        plan.error = Some(error);
+    }
     plan.result = Outcome::Failed;
-    plan.error.get_or_insert(error);
 }
 
 /// Whether a run may leave something of this name behind.

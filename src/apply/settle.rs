@@ -25,7 +25,7 @@ fn look_again(apply: &mut Apply<'_>, surveyed: &mut Surveyed) {
         .plan
         .sets
         .iter()
-        .filter(|set| set.installs.iter().any(|install| !install.steps.is_empty() && install.error.is_none()))
+        .filter(|set| set.installs.iter().any(|install| !install.steps.is_empty() && !install.is_stopped()))
         .map(|set| set.name.clone())
         .collect();
     if touched.is_empty() {
@@ -52,9 +52,9 @@ fn look_again(apply: &mut Apply<'_>, surveyed: &mut Surveyed) {
     let found: BTreeMap<(&SetName, &AbsPath), _> =
         again.plan.sets.iter().flat_map(|set| set.installs.iter().map(move |install| ((&set.name, &install.dest), install))).collect();
     for set in &mut surveyed.plan.sets {
-        for install in set.installs.iter_mut().filter(|install| !install.steps.is_empty() && install.error.is_none()) {
+        for install in set.installs.iter_mut().filter(|install| !install.steps.is_empty() && !install.is_stopped()) {
             let Some(seen) = found.get(&(&set.name, &install.dest)) else { continue };
-            if let Some(error) = &seen.error {
+            if let Some(error) = seen.error.as_ref().filter(|_| seen.is_stopped()) {
                 fail(install, error.clone());
             } else if !seen.steps.is_empty() {
                 let names: Vec<&str> = seen.changes.iter().map(|change| change.path.as_str()).collect();
@@ -99,7 +99,7 @@ fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applie
 /// Former generations with a revoked key are never rolled back to.
 fn forget_revoked(recorded: &mut InstallState, revoked: &BTreeSet<KeyFingerprint>) -> bool {
     let before = recorded.former.len();
-    recorded.former.retain(|former| !former.facts.keys.iter().any(|key| revoked.contains(key)));
+    recorded.former.retain(|former| !former.facts.has_key_of(revoked));
     recorded.former.len() != before
 }
 

@@ -25,12 +25,12 @@ pub fn status(options: &StatusOptions) -> Result<StatusReport, Stop> {
         None => Seen { result: None, drift: Drift::Unknown, error: None },
         Some(plan) => Seen {
             result: Some(plan.result),
-            drift: match (&plan.error, plan.reason) {
-                (Some(_), _) => Drift::Unknown,
-                (None, Some(Reason::Drift)) => Drift::Yes,
-                (None, _) => Drift::No,
+            drift: match (plan.is_stopped(), plan.reason) {
+                (true, _) => Drift::Unknown,
+                (false, Some(Reason::Drift)) => Drift::Yes,
+                (false, _) => Drift::No,
             },
-            error: plan.error.clone(),
+            error: plan.error.clone().filter(|_| plan.is_stopped()),
         },
     };
     let (last_run, last_success) = session.last();

@@ -3,6 +3,7 @@
 use crate::base::{ContentHash, KeyFingerprint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Facts of a whole set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +39,11 @@ impl SetFacts {
     /// The earliest end of validity of its leaves, Unix seconds.
     pub fn not_after(&self) -> Option<i64> {
         self.leaves.iter().map(|leaf| leaf.not_after).min()
+    }
+
+    /// Whether one of its keys is among these.
+    pub fn has_key_of(&self, keys: &BTreeSet<KeyFingerprint>) -> bool {
+        self.keys.iter().any(|key| keys.contains(key))
     }
 }
 

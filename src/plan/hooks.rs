@@ -1,7 +1,7 @@
 //! Which hooks are due: decided from the state alone, so that `plan` and `apply` cannot differ.
 
 use super::{Due, HookPlan, Phase};
-use crate::base::{AbsPath, HookName, SetName};
+use crate::base::{AbsPath, Error, ErrorKind, HookName, SetName};
 use crate::spec::{DesiredSet, Hook};
 use crate::state::{InstallState, State};
 use std::collections::BTreeSet;
@@ -30,6 +30,13 @@ pub fn places<'a>(hook: &HookName, sets: &'a [DesiredSet], state: &'a State) -> 
     found
 }
 
+/// What is said of a version that a failing check took back, when it happens and for as long as it stays back.
+pub fn returned_error(hook: &HookName, set: &SetName, dest: &AbsPath) -> Error {
+    let cause = format!("its check fails with the new {set} and passes without it: {dest} is back at the former one");
+    Error::new(ErrorKind::Hook, format!("hook {hook}"), cause)
+        .hint("mend the set at its source; a changed set or spec is tried again by itself, --retry tries now")
+}
+
 /// Whether `run` (and `check` before it) is owed at this place.
 pub fn owes_run(hook: &HookName, recorded: &InstallState) -> bool {
     let current = recorded.current.as_ref().map(|current| &current.name);
@@ -49,7 +56,7 @@ pub fn due(hooks: &[Hook], sets: &[DesiredSet], state: &State, changed: &BTreeSe
 }
 
 fn one(hook: &Hook, sets: &[DesiredSet], state: &State, changed: &BTreeSet<(&SetName, &AbsPath)>) -> Option<HookPlan> {
-    let mut plan = HookPlan { name: hook.name.clone(), due: Due::Owed, sets: Vec::new(), phases: Vec::new() };
+    let mut plan = HookPlan { name: hook.name.clone(), due: Due::Owed, sets: Vec::new(), phases: Vec::new(), each: Vec::new() };
     let mut phases = BTreeSet::new();
     for place in places(&hook.name, sets, state) {
         let (run, verify) = (owes_run(&hook.name, place.recorded), owes_verify(hook, place.recorded));
@@ -62,6 +69,9 @@ fn one(hook: &Hook, sets: &[DesiredSet], state: &State, changed: &BTreeSet<(&Set
         if run {
             phases.extend(hook.check.as_ref().map(|_| Phase::Check));
             phases.extend(hook.run.as_ref().map(|_| Phase::Run));
+            if hook.per_set && plan.each.last() != Some(&place.set.name) {
+                plan.each.push(place.set.name.clone());
+            }
         }
         if verify {
             phases.insert(Phase::Verify);

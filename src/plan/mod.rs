@@ -10,7 +10,7 @@ mod types;
 mod words;
 
 pub use diff::{Diffed, Situation, Wanted, WantedFile, diff, shape_of};
-pub use hooks::{Place, due, owes_run, owes_verify, places};
+pub use hooks::{Place, due, owes_run, owes_verify, places, returned_error};
 pub use names::{Shown, link_target};
 pub use render::{Detail, Paint, json, text};
 pub use report::{Failure, HookReport, HookResult, InstallReport, Level, Report, ServerReport, ServerResult, ServerSet, SetReport, Tense};

@@ -80,7 +80,7 @@ pub struct HookReport {
     pub result: HookResult,
     /// Exit status, where a command ran and ended.
     pub status: Option<i32>,
-    /// Its output, bounded and printable; empty on success.
+    /// Its output, bounded and printable, empty on success; where no command ran to its end, first a line that says why.
     pub output: String,
 }
 
@@ -245,7 +245,8 @@ impl Report {
             }
         }
         for hook in self.hooks.iter().filter(|hook| hook.result == HookResult::Failed) {
-            add(&hook.error(), &hook.output);
+            let failure = hook.failure();
+            add(&failure.error, &failure.output);
         }
         self.errors.iter().for_each(|error| add(error, ""));
         found
@@ -253,17 +254,21 @@ impl Report {
 }
 
 impl HookReport {
-    /// A failed hook in the form of an error.
-    fn error(&self) -> Error {
+    /// A failed hook in the form of an error, with what it printed. Where no command ran to its end, the first line of the
+    /// output tells why.
+    fn failure(&self) -> Failure {
         let subject = match &self.set {
             Some(set) => format!("hook {} for {set}", self.name),
             None => format!("hook {}", self.name),
         };
-        let cause = match self.status {
-            Some(status) => format!("{} failed with exit status {status}", self.phase.word()),
-            None => format!("{} failed", self.phase.word()),
+        let phase = self.phase.word();
+        let (cause, output) = match (self.status, self.output.split_once('\n')) {
+            (Some(status), _) => (format!("{phase} failed with exit status {status}"), self.output.as_str()),
+            (None, Some((why, rest))) if self.phase == Phase::Verify => (format!("verify failed: {why}"), rest),
+            (None, Some((why, rest))) => (format!("{phase} {why}"), rest),
+            (None, None) => (format!("{phase} failed"), self.output.as_str()),
         };
-        Error::new(ErrorKind::Hook, subject, cause)
+        Failure { error: Error::new(ErrorKind::Hook, subject, cause), output: output.to_owned() }
     }
 }
 
@@ -302,17 +307,25 @@ fn install_report(install: &InstallPlan) -> InstallReport {
     }
 }
 
-fn hook_reports(hook: &HookPlan) -> impl Iterator<Item = HookReport> {
+fn hook_reports(hook: &HookPlan) -> Vec<HookReport> {
     let result = match hook.due {
         Due::Change => HookResult::Due,
         Due::Owed => HookResult::Owed,
     };
-    hook.phases.iter().map(move |phase| HookReport {
+    let report = |phase: Phase, set: Option<&SetName>| HookReport {
         name: hook.name.clone(),
-        set: None,
-        phase: *phase,
+        set: set.cloned(),
+        phase,
         result,
         status: None,
         output: String::new(),
-    })
+    };
+    let mut reports = Vec::new();
+    for phase in &hook.phases {
+        match phase {
+            Phase::Run if !hook.each.is_empty() => reports.extend(hook.each.iter().map(|set| report(*phase, Some(set)))),
+            _ => reports.push(report(*phase, None)),
+        }
+    }
+    reports
 }

@@ -1,8 +1,8 @@
 //! How carrying out a plan changes what the state records: used by `apply` for real and by `plan` to tell which hooks follow.
 
-use super::{ContentChange, InstallPlan, Step};
+use super::{ContentChange, InstallPlan, Outcome, Step};
 use crate::spec::DesiredInstall;
-use crate::state::{InstallState, Mark};
+use crate::state::{GenerationState, InstallState, Mark};
 
 /// What must be on disk before anything at the `dest` is switched: the next generation, and no mark of a hook that
 /// has not seen it.
@@ -10,7 +10,7 @@ pub fn begin(recorded: &mut InstallState, plan: &InstallPlan, install: &DesiredI
     recorded.layout = install.rest.layout;
     recorded.marks.retain(|hook, _| install.rest.hooks.contains(hook));
     if let Some(record) = &plan.record {
-        recorded.current = Some(record.clone());
+        replace_current(recorded, record.clone());
     }
     let adopted = plan.steps.iter().find_map(|step| match step {
         Step::Adopt { generation, .. } => Some(generation.as_ref()),
@@ -36,7 +36,8 @@ pub fn begin(recorded: &mut InstallState, plan: &InstallPlan, install: &DesiredI
             }
         }
     }
-    if !plan.steps.is_empty() {
+    // Repairing what is in place instead of a version that was taken back is no new try of that version.
+    if !plan.steps.is_empty() && plan.result != Outcome::RolledBack {
         recorded.returned = None;
     }
     recorded.next = plan.next.as_ref().map(|next| next.state.clone());
@@ -44,19 +45,29 @@ pub fn begin(recorded: &mut InstallState, plan: &InstallPlan, install: &DesiredI
 
 /// The next generation is the one in place.
 pub fn promote(recorded: &mut InstallState) {
-    if let Some(next) = recorded.next.take()
-        && let Some(current) = recorded.current.replace(next)
-    {
-        recorded.former.insert(0, current);
+    if let Some(next) = recorded.next.take() {
+        replace_current(recorded, next);
     }
 }
 
+/// `generation` is in place; the one before it becomes a former one. A former generation that shows the very same is
+/// none to go back to (what drifted, or what a rollback has rebuilt): it must not push out a version that is.
+fn replace_current(recorded: &mut InstallState, generation: GenerationState) {
+    if let Some(current) = recorded.current.take() {
+        recorded.former.insert(0, current);
+    }
+    let is_same =
+        |former: &GenerationState| former.name == generation.name || (former.hash == generation.hash && former.shaped == generation.shaped);
+    recorded.former.retain(|former| !is_same(former));
+    recorded.current = Some(generation);
+}
+
 /// Back to the former generation; the one that was in place is forgotten and returned.
-pub fn go_back(recorded: &mut InstallState) -> Option<crate::state::GenerationState> {
+pub fn go_back(recorded: &mut InstallState) -> Option<GenerationState> {
     if recorded.former.is_empty() {
         return None;
     }
-    recorded.marks.clear();
+    recorded.next = None;
     let former = recorded.former.remove(0);
     recorded.current.replace(former)
 }

@@ -117,6 +117,14 @@ pub struct InstallPlan {
     pub inode: Option<Inode>,
 }
 
+impl InstallPlan {
+    /// Whether nothing (more) can be done here. A version that was taken back is an error too, but the one that is in
+    /// place instead is looked after.
+    pub fn is_stopped(&self) -> bool {
+        self.error.is_some() && self.result != Outcome::RolledBack
+    }
+}
+
 /// The generation an install gets.
 #[derive(Debug, Clone)]
 pub struct NextGeneration {
@@ -212,6 +220,8 @@ pub struct HookPlan {
     pub sets: Vec<SetName>,
     /// Which of its parts are due.
     pub phases: Vec<Phase>,
+    /// The sets for each of which `run` runs by itself (`per_set`).
+    pub each: Vec<SetName>,
 }
 
 /// Why a hook will run.

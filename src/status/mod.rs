@@ -203,7 +203,7 @@ fn install_status(
         orphaned,
         held: !orphaned && state.sets.get(set).is_some_and(|set| set.hold.is_some()),
         returned: known.is_some_and(|known| known.returned.is_some()),
-        revoked: current.is_some_and(|current| current.facts.keys.iter().any(|key| inputs.revoked.contains(key))),
+        revoked: current.is_some_and(|current| current.facts.has_key_of(inputs.revoked)),
         error: seen.error,
     }
 }

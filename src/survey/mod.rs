@@ -102,6 +102,7 @@ impl Survey<'_> {
             surveyed.plan.sets.extend(orphans(&surveyed, self.state, self.now));
         }
         surveyed.plan.hooks = hooks_after(self.desired, &surveyed, self.state);
+        owe(&mut surveyed.plan);
         surveyed
     }
 
@@ -158,7 +159,7 @@ fn hooks_after(desired: &Desired, surveyed: &Surveyed, state: &State) -> Vec<Hoo
     for plan in &surveyed.plan.sets {
         let Some(set) = by_name.get(&plan.name) else { continue };
         for (install, plan) in set.installs.iter().zip(&plan.installs) {
-            if plan.error.is_some() || (plan.steps.is_empty() && plan.record.is_none()) {
+            if plan.is_stopped() || (plan.steps.is_empty() && plan.record.is_none()) {
                 continue;
             }
             let recorded = after.install_entry(&set.name, &install.dest, install.rest.layout);
@@ -170,6 +171,14 @@ fn hooks_after(desired: &Desired, surveyed: &Surveyed, state: &State) -> Vec<Hoo
         }
     }
     due(&desired.hooks, &surveyed.sets, &after, &changed)
+}
+
+/// A set with nothing but a hook to do has that for its reason.
+fn owe(plan: &mut Plan) {
+    let owing: BTreeSet<&SetName> = plan.hooks.iter().flat_map(|hook| &hook.sets).collect();
+    for set in plan.sets.iter_mut().filter(|set| owing.contains(&set.name) && !set.result.is_failure()) {
+        set.reason.get_or_insert(Reason::Hook);
+    }
 }
 
 /// Places in the state that no set of the spec has any more.

@@ -6,7 +6,7 @@ use crate::base::{AbsPath, Digest, Error, Result};
 use crate::collect::{Found, collect};
 use crate::host::clock;
 use crate::material::Material;
-use crate::plan::{InstallPlan, Outcome, SetPlan};
+use crate::plan::{InstallPlan, Outcome, SetPlan, returned_error};
 use crate::spec::{DesiredInstall, DesiredSet, under_hash};
 use crate::state::{Inode, SetState};
 use std::collections::BTreeMap;
@@ -105,15 +105,21 @@ impl Survey<'_> {
 
     fn place(&mut self, set: &DesiredSet, install: &DesiredInstall, plan: &SetPlan, digest: Digest, mut at: Place<'_>) -> InstallPlan {
         let recorded = self.state.install(&set.name, &install.dest);
-        let current = recorded.and_then(|recorded| recorded.current.as_ref());
+        let current = recorded.and_then(|recorded| recorded.current.clone());
         if plan.result.is_failure() && current.is_none() {
             return install_plan(&install.dest, plan.result);
         }
-        let under = under_hash(install, &self.desired.hooks);
-        let returned = recorded
-            .and_then(|recorded| recorded.returned.as_ref())
-            .filter(|returned| returned.digest == digest && returned.under == under && self.retry == Retry::OnChange)
-            .cloned();
+        // What holds a revoked key is nothing to stay at.
+        let is_revoked = current.as_ref().is_some_and(|current| current.facts.has_key_of(&self.desired.revoked));
+        let returned = recorded.and_then(|recorded| recorded.returned.clone()).filter(|returned| {
+            let is_same = || returned.digest == digest && returned.under == under_hash(install, &self.desired.hooks);
+            self.retry == Retry::OnChange && !is_revoked && is_same()
+        });
+        if returned.is_none()
+            && let Some(recorded) = self.state.install_mut(&set.name, &install.dest)
+        {
+            recorded.returned = None;
+        }
         let Some(returned) = returned else {
             return self.install(set, install, digest, &mut at);
         };
@@ -121,11 +127,10 @@ impl Survey<'_> {
             Some(former) => self.install(set, install, former, &mut at),
             None => install_plan(&install.dest, Outcome::RolledBack),
         };
-        planned.result = planned.result.max(Outcome::RolledBack);
-        planned.notes.push(format!(
-            "the check of hook {} failed with the newer version and passed without it; it is tried again when the set or the spec changes, or with --retry",
-            returned.hook
-        ));
+        if !planned.is_stopped() {
+            planned.result = Outcome::RolledBack;
+            planned.error = Some(returned_error(&returned.hook, &set.name, &install.dest));
+        }
         planned
     }
 

@@ -9,6 +9,7 @@ use crate::material::{Leaf, covers};
 use crate::plan::{HookReport, HookResult, Phase};
 use crate::spec::{Command, DesiredSet, Hook, Verify};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How a part of a hook ended.
@@ -29,15 +30,16 @@ pub(super) fn ask(hook: &Hook, set: Option<&SetName>, phase: Phase, question: im
     let answer = match &ended.how {
         End::Exit(0) => {
             report.result = HookResult::Ok;
-            report.status = Some(0);
+            report.status = (phase != Phase::Verify).then_some(0);
             return (Answer::Ok, report);
         }
         End::Exit(status) => {
-            report.status = Some(*status);
+            // A question to a server is no command.
+            report.status = (phase != Phase::Verify).then_some(*status);
             Answer::Failed
         }
         End::Signal(signal) => {
-            report.output = format!("ended by signal {signal}\n");
+            report.output = format!("was ended by signal {signal}\n");
             Answer::Failed
         }
         End::TimedOut => {
@@ -93,7 +95,7 @@ pub(super) fn command(
     let mut env = vec![("CERTSYNC_CHANGES".to_owned(), file.path().to_string())];
     if let Some(set) = only.or_else(|| sets.iter().find(|set| hook.per_set && spots.iter().all(|(name, _)| *name == set.name))) {
         env.push(("RENEWED_LINEAGE".into(), set.source.to_string()));
-        env.push(("RENEWED_DOMAINS".into(), domains(apply, &set.name).join(" ")));
+        env.push(("RENEWED_DOMAINS".into(), domains(apply, spots)));
     }
     env.extend(hook.env.iter().cloned());
     run(&Job { command, user: &hook.user, env, timeout: hook.timeout })
@@ -104,12 +106,12 @@ fn installed_files(dest: &crate::base::AbsPath, set: &SetName, generation: &str)
     files.unwrap_or_default().iter().map(|path| dest.join(path).to_string()).collect()
 }
 
-fn domains(apply: &Apply<'_>, set: &SetName) -> Vec<String> {
-    let mut names: Vec<String> =
-        apply.state.sets.get(set).map(|known| known.facts.leaves.iter().flat_map(|leaf| leaf.names.clone()).collect()).unwrap_or_default();
-    names.sort();
-    names.dedup();
-    names
+/// The names of what is installed at these places, each once.
+fn domains(apply: &Apply<'_>, spots: &[Spot]) -> String {
+    let current = spots.iter().filter_map(|(set, dest)| apply.state.install(set, dest)?.current.as_ref());
+    let names: BTreeSet<&str> =
+        current.flat_map(|current| &current.facts.leaves).flat_map(|leaf| &leaf.names).map(String::as_str).collect();
+    names.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// How long after a wrong answer a server is asked again: reloads take time.

@@ -1,13 +1,13 @@
 //! What a failing check sets off.
 
 use super::call::Answer;
-use super::{Spot, check, hook_error, owed_run};
+use super::{Spot, check, owed_run};
 use crate::apply::switch::{self, Flush, Replace, Showing};
 use crate::apply::{Applied, Apply, place};
 use crate::base::{Error, ErrorKind, HookName, Result};
-use crate::plan::{Outcome, go_back, owes_run, places};
+use crate::plan::{Outcome, go_back, owes_run, places, promote, returned_error};
 use crate::spec::{DesiredInstall, DesiredSet, Hook, Layout, under_hash};
-use crate::state::{GenerationState, InstallState, Returned};
+use crate::state::{GenerationState, Returned};
 use crate::survey::Surveyed;
 use std::collections::BTreeSet;
 
@@ -27,6 +27,12 @@ struct Taken<'a> {
     rejected: GenerationState,
 }
 
+/// What came of a turn back, and which hooks have nothing more to ask after it.
+pub(super) struct Turned {
+    pub verdict: Verdict,
+    pub settled: BTreeSet<HookName>,
+}
+
 /// Takes back what was switched since `hook` last succeeded, and asks again.
 pub(super) fn turn_back(
     apply: &mut Apply<'_>,
@@ -35,17 +41,18 @@ pub(super) fn turn_back(
     hooks: &[Hook],
     hook: &Hook,
     applied: &mut Applied,
-) -> Verdict {
+) -> Turned {
+    let spots = owed_run(apply, sets, &hook.name);
     let mut taken = Vec::new();
-    for spot in owed_run(apply, sets, &hook.name) {
-        match take_back(apply, sets, &spot) {
+    for spot in spots.iter().filter(|spot| !is_repair(surveyed, spot)) {
+        match take_back(apply, sets, spot) {
             Ok(Some(one)) => taken.push(one),
             Ok(None) => {}
             Err(error) => applied.errors.push(error),
         }
     }
     if taken.is_empty() {
-        return Verdict::SomethingElse;
+        return Turned { verdict: Verdict::SomethingElse, settled: BTreeSet::new() };
     }
     let sharing = sharing(apply, sets, hooks, &taken);
     let mut all_pass = true;
@@ -59,7 +66,7 @@ pub(super) fn turn_back(
         if let Err(error) = apply.save() {
             applied.errors.push(error);
         }
-        return Verdict::MaterialIsToBlame;
+        return Turned { verdict: Verdict::MaterialIsToBlame, settled: sharing };
     }
     for one in taken {
         if let Err(error) = go_forward(apply, one) {
@@ -70,7 +77,15 @@ pub(super) fn turn_back(
         "the check of hook {} fails with the former certificates too: something else is broken; the new ones stay, the hook stays owed",
         hook.name
     ));
-    Verdict::SomethingElse
+    // A hook of no other place would be answered the same.
+    let settled = sharing.into_iter().filter(|name| owed_run(apply, sets, name).iter().all(|spot| spots.contains(spot))).collect();
+    Turned { verdict: Verdict::SomethingElse, settled }
+}
+
+/// Whether this run has only put back what was installed: then the version before it is not what was there.
+fn is_repair(surveyed: &Surveyed, (set, dest): &Spot) -> bool {
+    let installs = surveyed.plan.sets.iter().filter(|plan| plan.name == *set).flat_map(|plan| &plan.installs);
+    installs.filter(|plan| plan.dest == *dest).any(|plan| plan.result == Outcome::Repaired)
 }
 
 /// The hook itself and every other with a check at one of the places taken back.
@@ -90,26 +105,24 @@ fn take_back<'a>(apply: &mut Apply<'_>, sets: &'a [DesiredSet], (name, dest): &S
     let revoked = &apply.desired.revoked;
     let Some(recorded) = apply.state.install_mut(name, dest) else { return Ok(None) };
     let Some(former) = recorded.former.first().cloned() else { return Ok(None) };
-    if former.facts.keys.iter().any(|key| revoked.contains(key)) {
+    if former.facts.has_key_of(revoked) {
         return Ok(None);
     }
     let place = place::open(dest, name)?;
     if place.set.find_dir(std::ffi::OsStr::new(&former.name)).ok().flatten().is_none() {
         return Ok(None);
     }
-    let before = recorded.clone();
-    let Some(rejected) = go_back(recorded) else { return Ok(None) };
-    if let Err(error) = apply.save().and_then(|()| show(&place, set, install, &rejected.name, &former.name)) {
-        restore(apply, before);
+    let Some(current) = recorded.current.clone() else { return Ok(None) };
+    // Announced like any other switch: a kill from here on is rolled forward to the former generation.
+    recorded.marks.clear();
+    recorded.next = Some(former.clone());
+    let shown = apply.save().and_then(|()| show(&place, set, install, &current.name, &former.name));
+    let Some(recorded) = apply.state.install_mut(name, dest) else { return Ok(None) };
+    if let Err(error) = shown {
+        recorded.next = None;
         return Err(error);
     }
-    Ok(Some(Taken { set, install, rejected }))
-}
-
-fn restore(apply: &mut Apply<'_>, before: InstallState) {
-    if let Some(recorded) = apply.state.install_mut(&before.set.clone(), &before.dest.clone()) {
-        *recorded = before;
-    }
+    Ok(go_back(recorded).map(|rejected| Taken { set, install, rejected }))
 }
 
 /// The former generation is in place again: its names are there, and those that only the other one had are not.
@@ -138,15 +151,7 @@ fn stay_back(apply: &mut Apply<'_>, surveyed: &mut Surveyed, hooks: &[Hook], hoo
     for set in surveyed.plan.sets.iter_mut().filter(|set| set.name == one.set.name) {
         for plan in set.installs.iter_mut().filter(|plan| plan.dest == one.install.dest) {
             plan.result = Outcome::RolledBack;
-            plan.error = Some(
-                hook_error(
-                    hook,
-                    format!("its check fails with the new {} and passes without it: {} is back at the former one", set.name, plan.dest),
-                )
-                .hint("mend the set at its source; a changed set or spec is tried again by itself, --retry tries now"),
-            );
-            // What was taken back is not to be observed as installed.
-            plan.steps.clear();
+            plan.error = Some(returned_error(&hook.name, &set.name, &plan.dest));
         }
     }
 }
@@ -156,10 +161,9 @@ fn go_forward(apply: &mut Apply<'_>, one: Taken<'_>) -> Result<()> {
     let Some(recorded) = apply.state.install_mut(&one.set.name, &one.install.dest) else { return Ok(()) };
     let from = recorded.current.as_ref().map(|current| current.name.clone()).unwrap_or_default();
     let to = one.rejected.name.clone();
-    recorded.marks.clear();
-    if let Some(former) = recorded.current.replace(one.rejected) {
-        recorded.former.insert(0, former);
-    }
+    recorded.next = Some(one.rejected);
     apply.save()?;
-    show(&place, one.set, one.install, &from, &to)
+    show(&place, one.set, one.install, &from, &to)?;
+    apply.state.install_mut(&one.set.name, &one.install.dest).map(promote);
+    apply.save()
 }

@@ -182,6 +182,7 @@ fn a_plan_becomes_a_report() {
         due,
         sets: vec![name("a")],
         phases: vec![Phase::Run, Phase::Verify],
+        each: Vec::new(),
     };
     let plan = Plan {
         sets: vec![SetPlan {
