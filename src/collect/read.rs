@@ -66,19 +66,11 @@ pub fn reread(set: &DesiredSet, limits: &Limits, digest: &Digest, cache: &mut Ca
 
 fn refusal(set: &DesiredSet, refusals: &[Refusal]) -> Error {
     let cause = refusals.iter().map(|r| r.message.clone()).collect::<Vec<_>>().join("; ");
-    let mut hints: Vec<String> = refusals.iter().filter_map(|r| r.hint.clone()).collect();
+    let mut hints: Vec<String> =
+        refusals.iter().filter_map(|r| r.hint.as_ref()).map(|hint| hint.replace("SET=", &format!("{}=", set.name))).collect();
     hints.dedup();
-    if refusals.iter().all(|r| r.door.is_some()) {
-        let doors: BTreeSet<String> =
-            refusals.iter().filter_map(|r| r.door).map(|door| format!("--accept {}={}", set.name, word(door))).collect();
-        hints.push(format!("to install it all the same, once: {}", doors.into_iter().collect::<Vec<_>>().join(" ")));
-    }
     let error = Error::new(ErrorKind::Judgement, set.name.to_string(), format!("refused: {cause}"));
     if hints.is_empty() { error } else { error.hint(hints.join("; ")) }
-}
-
-fn word(door: Accept) -> String {
-    serde_json::to_value(door).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// How often a source that changes under the reader is read again.

@@ -316,8 +316,16 @@ impl<'a> Differ<'a> {
             if seen != Some(target.planned.sha256) {
                 self.plan.content = ContentChange::Different;
             }
-            let before = before_lines(self.s, path);
-            let after = file_lines(self.s, target.planned.mode, &self.link(path), target.description);
+            let mut before = before_lines(self.s, path);
+            let mut after = file_lines(self.s, target.planned.mode, &self.link(path), target.description);
+            // Other bytes may mean the same, such as a key written anew: then their hashes tell them apart.
+            if let (Some(text), Some(seen)) = (&mut before, seen)
+                && *text == after
+                && seen != target.planned.sha256
+            {
+                text.push_str(&format!("bytes sha256 {seen}\n"));
+                after.push_str(&format!("bytes sha256 {}\n", target.planned.sha256));
+            }
             if before.as_ref() != Some(&after) {
                 self.plan.changes.push(Change { path: path.to_string(), before, after: Some(after) });
             }
