@@ -70,6 +70,7 @@ fn a_wildcard_that_certbot_obtains_is_served_by_nginx() {
     assert_eq!(site.served(), site.newest(), "{}", site.hook_said());
     assert!(site.hook_said().ends_with("status 0\n"), "{}", site.hook_said());
     assert_eq!(site.sandbox.read("hook.log"), "check\nrun\n", "one check and one reload");
+    assert!(site.sandbox.read("changes.json").contains("privkey.pem"), "the hook was told what changed");
 }
 
 #[test]

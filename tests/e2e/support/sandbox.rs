@@ -148,6 +148,8 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.recorder.learn_keys(self.root());
         self.recorder.keep_state(&self.path("state"));
+        // What a hook was told is not kept by certsync, but it was written.
+        self.recorder.keep_output(self.read("changes.json").as_bytes(), b"");
         if !std::thread::panicking() {
             let found = leaks::scan(&[self.recorder.folder().to_owned()]);
             assert!(found.leaks.is_empty(), "lines of private keys outside store and dest: {:?}", found.leaks);

@@ -31,11 +31,12 @@ impl Nginx {
         Nginx { port, config, _server: server }
     }
 
-    /// A hook that checks, reloads and looks at it; each run of check and reload is counted in `hook.log`.
+    /// A hook that checks, reloads and looks at it; each run of check and reload is counted in `hook.log`, and what
+    /// the reload was told is kept in `changes.json`.
     pub fn hook(&self, server_name: &str) -> String {
         format!(
             "    check: 'echo check >>ROOT/hook.log; exec nginx -t -c {config}'\n    \
-             run: 'echo run >>ROOT/hook.log; exec nginx -s reload -c {config}'\n    \
+             run: 'echo run >>ROOT/hook.log; cp \"$CERTSYNC_CHANGES\" ROOT/changes.json; exec nginx -s reload -c {config}'\n    \
              verify: {{ tls: \"127.0.0.1:{port}\", server_name: {server_name} }}\n    timeout: 20s\n",
             config = self.config,
             port = self.port
