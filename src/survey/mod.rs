@@ -99,7 +99,7 @@ impl Survey<'_> {
         }
         self.progress.finish();
         if self.scope == Scope::All {
-            surveyed.plan.sets.extend(orphans(&surveyed, self.state, self.now));
+            add_orphans(&mut surveyed, self.state, self.now);
         }
         surveyed.plan.hooks = hooks_after(self.desired, &surveyed, self.state);
         owe(&mut surveyed.plan);
@@ -181,30 +181,29 @@ fn owe(plan: &mut Plan) {
     }
 }
 
-/// Places in the state that no set of the spec has any more.
-fn orphans(surveyed: &Surveyed, state: &State, now: i64) -> Vec<SetPlan> {
+/// Places in the state that no set of the spec has any more: a set's own entry names those it has left.
+fn add_orphans(surveyed: &mut Surveyed, state: &State, now: i64) {
     let wanted: BTreeSet<(&SetName, &AbsPath)> =
         surveyed.sets.iter().flat_map(|set| set.installs.iter().map(|install| (&set.name, &install.dest))).collect();
-    let in_doubt: BTreeSet<&SetName> =
-        surveyed.plan.sets.iter().filter(|set| set.installs.is_empty() && set.error.is_some()).map(|set| &set.name).collect();
-    let mut plans: Vec<SetPlan> = Vec::new();
-    for install in &state.installs {
-        if wanted.contains(&(&install.set, &install.dest)) || in_doubt.contains(&install.set) {
+    let mut entries: BTreeMap<SetName, usize> = surveyed.plan.sets.iter().enumerate().map(|(at, plan)| (plan.name.clone(), at)).collect();
+    for install in state.installs.iter().filter(|install| !wanted.contains(&(&install.set, &install.dest))) {
+        let at = *entries.entry(install.set.clone()).or_insert(surveyed.plan.sets.len());
+        if at == surveyed.plan.sets.len() {
+            surveyed.plan.sets.push(SetPlan { result: Outcome::Orphaned, ..set_plan(&install.set) });
+        }
+        let plan = &mut surveyed.plan.sets[at];
+        if plan.installs.is_empty() && plan.error.is_some() {
+            // What could not be looked at is in doubt, not orphaned.
             continue;
         }
         let expiry = install.current.as_ref().and_then(|current| current.facts.not_after());
         let expiry = expiry.map(|end| format!(", valid for {} more days", (end - now).div_euclid(86_400))).unwrap_or_default();
-        let warning =
-            format!("{} stays at {} though it no longer belongs there{expiry}; certsync remove deletes it", install.set, install.dest);
-        if plans.last().is_none_or(|plan| plan.name != install.set) {
-            plans.push(SetPlan { result: Outcome::Orphaned, ..set_plan(&install.set) });
-        }
-        if let Some(plan) = plans.last_mut() {
-            plan.warnings.push(warning);
-            plan.installs.push(install_plan(&install.dest, Outcome::Orphaned));
-        }
+        plan.warnings.push(format!(
+            "{} stays at {} though it no longer belongs there{expiry}; certsync remove deletes it",
+            install.set, install.dest
+        ));
+        plan.installs.push(install_plan(&install.dest, Outcome::Orphaned));
     }
-    plans
 }
 
 /// Facts where none are needed.
