@@ -17,7 +17,7 @@ pub use remove::remove;
 use crate::base::{AbsPath, Error, ErrorKind, Result, SetName};
 use crate::host::Dir;
 use crate::material::render;
-use crate::plan::{FileSource, HookReport, InstallPlan, Outcome, Step, begin, promote};
+use crate::plan::{FileSource, HookReport, InstallPlan, Outcome, SetPlan, Step, begin, promote};
 use crate::progress::Progress;
 use crate::spec::{Desired, DesiredInstall, DesiredSet};
 use crate::state::{Cache, Inode, State, Store};
@@ -106,9 +106,7 @@ impl Apply<'_> {
             hooks::run(&mut self, &sets, surveyed, &mut applied);
         }
         settle::settle(&mut self, &sets, surveyed, &mut applied);
-        for set in &mut surveyed.plan.sets {
-            set.result = set.installs.iter().map(|install| install.result).fold(set.result, Outcome::max);
-        }
+        surveyed.plan.sets.iter_mut().for_each(sum_up);
         surveyed.sets = sets;
         applied
     }
@@ -153,7 +151,8 @@ impl Apply<'_> {
                 }
                 Step::Adopt { generation, files } => stage::stage(&place, &generation.name, files, &[], install)?,
                 Step::Stage => self.stage_next(work, &place, plan)?,
-                Step::MakeDest | Step::Publish(_) | Step::Switch | Step::Replace(_) | Step::Unpublish(_) => {}
+                Step::MendFolders => place::mend_folders(&place).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?,
+                Step::MakeDest | Step::Convert(_) | Step::Publish(_) | Step::Switch | Step::Replace(_) | Step::Unpublish(_) => {}
             }
         }
         Ok(())
@@ -211,8 +210,11 @@ impl Apply<'_> {
                 })();
                 first.map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?;
                 if install.rest.layout == crate::spec::Layout::Generations {
-                    switch::adopt_names(&place, set, install, files)?;
+                    switch::exchange(&place, set, install, files)?;
                 }
+            }
+            if let Step::Convert(files) = step {
+                switch::exchange(&place, set, install, files)?;
             }
         }
         let missing: Vec<_> =
@@ -295,6 +297,12 @@ fn built(plan: &InstallPlan) -> Vec<&str> {
         _ => None,
     });
     adopted.chain(plan.next.iter().map(|next| next.state.name.as_str())).collect()
+}
+
+/// A set whose installs were worked on comes to the weightiest of what became of them.
+fn sum_up(set: &mut SetPlan) {
+    let own = if set.result.is_change() && !set.installs.is_empty() { Outcome::Unchanged } else { set.result };
+    set.result = set.installs.iter().map(|install| install.result).fold(own, Ord::max);
 }
 
 fn fail(plan: &mut InstallPlan, error: Error) {

@@ -1,15 +1,13 @@
 //! One `dest` opened for work: the directory, certsync's own folder in it, the set's folder in that.
 
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, SetName};
-use crate::host::{Dir, unique, walk};
-use crate::observe::{META, OWNER_FILE, own_dir};
+use crate::host::{Dir, Durability, Kind, unique, users, walk, write_atomic};
+use crate::observe::{META, META_MODE, OWNER_FILE, is_leftover, own_dir};
 use crate::spec::InstallRest;
 use crate::state::Inode;
 use std::ffi::OsStr;
 use std::io;
 
-/// Folders of ours within a `dest`: everybody whom `dest` lets in may pass and list (a watcher must), nobody else may write.
-const META_MODE: Mode = Mode::from_bits(0o755);
 const OWNER_MODE: Mode = Mode::from_bits(0o644);
 
 /// A `dest` opened for work.
@@ -46,11 +44,18 @@ pub(super) fn open(dest: &AbsPath, set: &SetName) -> Result<Place> {
 pub(super) fn make(dest: &AbsPath, set: &SetName, rest: &InstallRest, us: &str) -> Result<(Place, Origin)> {
     let (dir, origin) = make_dest(dest, rest)?;
     let make = || -> io::Result<Place> {
-        let own = crate::host::users::running_user().uid;
-        let own = (own, crate::host::users::running_group().1);
+        let own = (users::running_user().uid, users::running_group().1);
         let meta = match own_dir(&dir, META)? {
-            Some(meta) => meta,
-            None => make_meta(&dir, own, us)?,
+            Some(meta) => {
+                if meta.stat_at(OsStr::new(OWNER_FILE))?.is_none() {
+                    write_atomic(&meta, OsStr::new(OWNER_FILE), owner_text(us).as_bytes(), OWNER_MODE, Durability::OnDisk)?;
+                }
+                meta
+            }
+            None => {
+                sweep(&dir)?;
+                make_meta(&dir, own, us)?
+            }
         };
         let set_dir = match own_dir(&meta, set.as_str())? {
             Some(found) => found,
@@ -85,7 +90,7 @@ fn make_meta(dest: &Dir, own: (u32, u32), us: &str) -> io::Result<Dir> {
     let hidden = unique(".new-");
     let meta = dest.make_dir(OsStr::new(&hidden))?;
     let done = (|| {
-        meta.create_file(OsStr::new(OWNER_FILE), format!("{us}\n").as_bytes(), own, OWNER_MODE)?;
+        meta.create_file(OsStr::new(OWNER_FILE), owner_text(us).as_bytes(), own, OWNER_MODE)?;
         meta.sync_file(OsStr::new(OWNER_FILE))?;
         meta.adjust(own, META_MODE)?;
         dest.rename_new(OsStr::new(&hidden), dest, OsStr::new(META))?;
@@ -96,6 +101,30 @@ fn make_meta(dest: &Dir, own: (u32, u32), us: &str) -> io::Result<Dir> {
         return Err(error);
     }
     Ok(meta)
+}
+
+fn owner_text(us: &str) -> String {
+    format!("{us}\n")
+}
+
+/// Removes what a run left here that was killed while it made a folder: it holds an `owner` file at most.
+fn sweep(dir: &Dir) -> io::Result<()> {
+    let own = users::running_user().uid;
+    for entry in dir.entries()?.into_iter().filter(|entry| entry.kind == Kind::Dir && is_leftover(&entry.name)) {
+        let Some(left) = dir.find_dir(&entry.name)?.filter(|left| left.stat().is_ok_and(|stat| stat.uid == own)) else { continue };
+        if left.entries()?.iter().all(|entry| entry.name == OWNER_FILE) {
+            dir.remove_tree(&entry.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives certsync's own folders their mode back.
+pub(super) fn mend_folders(place: &Place) -> io::Result<()> {
+    let own = |stat: &crate::host::Stat| (stat.uid, stat.gid);
+    let meta = own_dir(&place.dest, META)?.ok_or(io::ErrorKind::NotFound)?;
+    meta.adjust(own(&meta.stat()?), META_MODE)?;
+    place.set.adjust(own(&place.set.stat()?), META_MODE)
 }
 
 fn finish(dest: Dir, set: Dir) -> io::Result<Place> {

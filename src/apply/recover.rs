@@ -2,19 +2,21 @@
 
 use super::place::{self, Place};
 use super::switch::{self, Flush, Replace, Showing};
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, SetName};
 use crate::plan::promote;
 use crate::spec::{DesiredInstall, DesiredSet, Layout};
 use crate::state::{InstallState, State};
+use std::collections::BTreeMap;
 use std::io;
 
 /// Rolls forward every switch that the state announces and the disk does not show (or may not show whole), without
 /// the source. Returns what could not be finished; it stays announced.
 pub fn recover(state: &mut State, sets: &[DesiredSet]) -> Vec<Error> {
     let mut errors = Vec::new();
+    let by_name: BTreeMap<&SetName, &DesiredSet> = sets.iter().map(|set| (&set.name, set)).collect();
     for recorded in state.installs.iter_mut().filter(|recorded| recorded.next.is_some()) {
-        let install =
-            sets.iter().filter(|set| set.name == recorded.set).flat_map(|set| &set.installs).find(|install| install.dest == recorded.dest);
+        let set = by_name.get(&recorded.set);
+        let install = set.and_then(|set| set.installs.iter().find(|install| install.dest == recorded.dest));
         if let Err(error) = finish(recorded, install) {
             errors.push(error);
         }

@@ -15,8 +15,8 @@ use std::io;
 
 pub(super) fn settle(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveyed, applied: &mut Applied) {
     look_again(apply, surveyed);
-    sweep(apply, sets, surveyed, applied);
-    purge_store(apply, surveyed, applied);
+    let swept = sweep(apply, sets, surveyed, applied);
+    purge_store(apply, surveyed, &swept, applied);
 }
 
 /// Success means observed again and equal: what was touched is surveyed once more and must ask for nothing.
@@ -71,8 +71,9 @@ fn wait_for_the_clock() {
     std::thread::sleep(std::time::Duration::from_millis(12));
 }
 
-/// Surplus generations go, and what killed runs left. What cannot be removed is a warning.
-fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applied: &mut Applied) {
+/// Surplus generations go, and what killed runs left. What cannot be removed is a warning. Returns the sets it was about.
+fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applied: &mut Applied) -> BTreeSet<SetName> {
+    let mut swept = BTreeSet::new();
     let touched: BTreeSet<(&SetName, &AbsPath)> = surveyed
         .plan
         .sets
@@ -86,7 +87,7 @@ fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applie
             if !purged && recorded.former.len() <= install.rest.keep as usize && !touched.contains(&(&set.name, &install.dest)) {
                 continue;
             }
-            recorded.former.truncate(install.rest.keep as usize);
+            swept.insert(set.name.clone());
             if let Err(error) = sweep_one(recorded, install.rest.keep as usize, purged) {
                 applied
                     .warnings
@@ -94,6 +95,7 @@ fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applie
             }
         }
     }
+    swept
 }
 
 /// Former generations with a revoked key are never rolled back to.
@@ -103,12 +105,16 @@ fn forget_revoked(recorded: &mut InstallState, revoked: &BTreeSet<KeyFingerprint
     recorded.former.len() != before
 }
 
-fn sweep_one(recorded: &InstallState, keep: usize, purged: bool) -> io::Result<()> {
+fn sweep_one(recorded: &mut InstallState, keep: usize, purged: bool) -> io::Result<()> {
     let place = place::open(&recorded.dest, &recorded.set).map_err(|e| io::Error::other(e.to_string()))?;
+    let entries = place.set.entries()?;
+    // One that somebody removed is nothing to go back to.
+    recorded.former.retain(|former| entries.iter().any(|entry| entry.kind == Kind::Dir && entry.name == *former.name));
+    recorded.former.truncate(keep);
     let known: BTreeSet<&str> = recorded.current.iter().chain(&recorded.former).chain(&recorded.next).map(|g| g.name.as_str()).collect();
     let shown = place.set.read_link(OsStr::new(CURRENT)).ok();
     let mut unknown = Vec::new();
-    for entry in place.set.entries()? {
+    for entry in entries {
         if is_leftover(&entry.name) {
             place.set.remove_tree(&entry.name)?;
         } else if entry.kind == Kind::Dir && shown.as_ref() != Some(&entry.name) {
@@ -142,14 +148,15 @@ fn serial(name: &str) -> Option<u64> {
 }
 
 /// Versions that no install and no hold needs leave the store.
-fn purge_store(apply: &Apply<'_>, surveyed: &Surveyed, applied: &mut Applied) {
+fn purge_store(apply: &Apply<'_>, surveyed: &Surveyed, swept: &BTreeSet<SetName>, applied: &mut Applied) {
     let store = Store::new(apply.state_dir, apply.at);
     let revoked = &apply.desired.revoked;
-    for plan in surveyed.plan.sets.iter().filter(|set| set.result != Outcome::Unchanged || !revoked.is_empty()) {
+    for plan in surveyed.plan.sets.iter().filter(|set| set.result != Outcome::Unchanged || !revoked.is_empty() || swept.contains(&set.name))
+    {
         let Some(known) = apply.state.sets.get(&plan.name) else { continue };
         let mut keep = BTreeSet::from([known.digest]);
         keep.extend(known.hold.iter().map(|hold| hold.at));
-        for install in apply.state.installs.iter().filter(|install| install.set == plan.name) {
+        for install in apply.state.installs_of(&plan.name) {
             keep.extend(install.current.iter().chain(&install.former).chain(&install.next).filter_map(|generation| generation.digest));
         }
         if let Err(error) = store.purge(&plan.name, &keep) {

@@ -4,7 +4,7 @@
 
 use super::place::Place;
 use super::stage::{LARGEST_FILE, descend, folders_in_dest};
-use crate::base::{Error, ErrorKind, RelPath, Result, SetName};
+use crate::base::{AbsPath, Error, ErrorKind, RelPath, Result, SetName};
 use crate::host::{Dir, Kind, unique};
 use crate::observe::CURRENT;
 use crate::plan::{PlannedFile, link_target};
@@ -62,26 +62,37 @@ pub(super) struct Showing<'a> {
 /// Makes the links at these names (`generations`), or copies (`flat`): all are written first, then renamed back to
 /// back in the order given.
 pub(super) fn publish(place: &Place, showing: Showing<'_>, paths: &[RelPath], replace: Replace) -> Result<()> {
+    let dest = &showing.install.dest;
     let mut ready = Vec::with_capacity(paths.len());
-    let result = prepare(place, showing, paths, &mut ready).and_then(|()| {
-        for (hidden, dir, leaf) in &ready {
-            match replace {
-                Replace::Nothing => place.set.rename_new(OsStr::new(hidden), dir, OsStr::new(leaf))?,
-                Replace::Any => place.set.rename(OsStr::new(hidden), dir, OsStr::new(leaf))?,
-            }
+    let result = prepare(place, showing, paths, &mut ready).map_err(|e| Error::io(ErrorKind::Install, dest, &e)).and_then(|()| {
+        for ((hidden, dir, leaf), path) in ready.iter().zip(paths) {
+            let renamed = match replace {
+                Replace::Nothing => place.set.rename_new(OsStr::new(hidden), dir, OsStr::new(leaf)),
+                Replace::Any => place.set.rename(OsStr::new(hidden), dir, OsStr::new(leaf)),
+            };
+            renamed.map_err(|e| not_free(dest, path, &e))?;
         }
         match showing.flush {
-            Flush::Each => ready.iter().try_for_each(|(_, dir, _)| dir.sync()),
+            Flush::Each => ready.iter().try_for_each(|(_, dir, _)| dir.sync()).map_err(|e| Error::io(ErrorKind::Install, dest, &e)),
             Flush::Together => Ok(()),
         }
     });
-    if let Err(error) = result {
+    if result.is_err() {
         for (hidden, _, _) in &ready {
             let _ = place.set.unlink(OsStr::new(hidden));
         }
-        return Err(Error::io(ErrorKind::Install, &showing.install.dest, &error));
     }
-    Ok(())
+    result
+}
+
+fn not_free(dest: &AbsPath, path: &RelPath, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Error::new(ErrorKind::Install, dest.join(path).to_string(), "something has appeared there since it was looked at")
+                .hint("if another set writes this name too, give one of them other names with files:, or another dest")
+        }
+        _ => Error::io(ErrorKind::Install, dest.join(path), error),
+    }
 }
 
 fn prepare(place: &Place, showing: Showing<'_>, paths: &[RelPath], ready: &mut Vec<(String, Dir, String)>) -> io::Result<()> {
@@ -106,30 +117,39 @@ fn prepare(place: &Place, showing: Showing<'_>, paths: &[RelPath], ready: &mut V
     Ok(())
 }
 
-/// Exchanges each adopted file for its link; swapped back, and an error, where it was not what was read.
-pub(super) fn adopt_names(place: &Place, set: &SetName, install: &DesiredInstall, files: &[PlannedFile]) -> Result<()> {
+/// Exchanges each of these files for its link; swapped back, and an error, where it was not what was read.
+pub(super) fn exchange(place: &Place, set: &SetName, install: &DesiredInstall, files: &[PlannedFile]) -> Result<()> {
     for file in files {
-        let (steps, leaf) = file.path.split();
         let wrong = |e: &io::Error| Error::io(ErrorKind::Install, install.dest.join(&file.path), e);
-        let dir = descend(&place.dest, &steps).map_err(|e| wrong(&e))?;
-        let hidden = unique(".new-");
-        let (hidden, leaf) = (OsStr::new(&hidden), OsStr::new(leaf));
-        dir.symlink(&link_target(set, &file.path), hidden).map_err(|e| wrong(&e))?;
-        if let Err(error) = dir.exchange(hidden, leaf) {
-            let _ = dir.unlink(hidden);
-            return Err(wrong(&error));
+        if !exchange_one(place, set, file).map_err(|e| wrong(&e))? {
+            let changed = Error::new(ErrorKind::Install, install.dest.join(&file.path).to_string(), "changed while it was adopted");
+            return Err(changed.hint("apply again"));
         }
-        let taken = dir.stat_at(hidden).ok().flatten().is_some_and(|stat| stat.kind == Kind::File)
-            && dir.hash_file(hidden).is_ok_and(|(hash, _)| hash == file.sha256);
-        if !taken {
-            dir.exchange(hidden, leaf).map_err(|e| wrong(&e))?;
-            dir.unlink(hidden).map_err(|e| wrong(&e))?;
-            return Err(Error::new(ErrorKind::Install, install.dest.join(&file.path).to_string(), "changed while it was adopted")
-                .hint("apply again"));
-        }
-        dir.unlink(hidden).and_then(|()| dir.sync()).map_err(|e| wrong(&e))?;
     }
     Ok(())
+}
+
+/// Whether the file was what was read, and is now a link.
+fn exchange_one(place: &Place, set: &SetName, file: &PlannedFile) -> io::Result<bool> {
+    let (steps, leaf) = file.path.split();
+    let dir = descend(&place.dest, &steps)?;
+    let hidden = unique(".new-");
+    let (hidden, leaf) = (OsStr::new(&hidden), OsStr::new(leaf));
+    place.set.symlink(&link_target(set, &file.path), hidden)?;
+    let done = (|| {
+        place.set.exchange(hidden, &dir, leaf)?;
+        let taken = place.set.stat_at(hidden)?.is_some_and(|stat| stat.kind == Kind::File)
+            && place.set.hash_file(hidden).is_ok_and(|(hash, _)| hash == file.sha256);
+        if !taken {
+            place.set.exchange(hidden, &dir, leaf)?;
+        }
+        dir.sync()?;
+        Ok(taken)
+    })();
+    if matches!(done, Ok(_)) || place.set.stat_at(hidden)?.is_some_and(|stat| stat.kind == Kind::Link) {
+        place.set.unlink(hidden)?;
+    }
+    done
 }
 
 /// Removes a name that was pruned.

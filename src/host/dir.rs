@@ -224,10 +224,10 @@ impl Dir {
         self.unlink(from)
     }
 
-    /// Exchanges two names of this directory (RENAME_EXCHANGE). File systems that cannot do that answer
+    /// Exchanges `one` here with `other` in `into` (RENAME_EXCHANGE). File systems that cannot do that answer
     /// `ErrorKind::InvalidInput` (EINVAL) or `Unsupported` (ENOSYS), and nothing has changed.
-    pub fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
-        Ok(renameat2(&self.fd, step(one)?, &self.fd, step(other)?, RenameFlags::RENAME_EXCHANGE)?)
+    pub fn exchange(&self, one: &OsStr, into: &Dir, other: &OsStr) -> io::Result<()> {
+        Ok(renameat2(&self.fd, step(one)?, &into.fd, step(other)?, RenameFlags::RENAME_EXCHANGE)?)
     }
 
     /// Removes a file or link; absence is success.
@@ -441,7 +441,7 @@ mod tests {
         let dir = scene.dir()?;
         assert!(dir.rename_new(os("one"), &dir, os("two")).is_err_and(|error| error.kind() == ErrorKind::AlreadyExists));
         assert!(dir.rename_new_by_hand(os("one"), &dir, os("two")).is_err_and(|error| error.kind() == ErrorKind::AlreadyExists));
-        dir.exchange(os("one"), os("two"))?;
+        dir.exchange(os("one"), &dir, os("two"))?;
         assert_eq!(dir.read_file(os("one"), 1)?.0.expose(), b"2");
         dir.rename_new_by_hand(os("one"), &dir, os("three"))?;
         dir.rename_new(os("three"), &dir, os("four"))?;

@@ -71,10 +71,12 @@ impl Looker<'_> {
             }),
             ..ObservedInstall::default()
         };
-        if let Some(meta) = meta
-            && let Some(set_dir) = own_dir(&meta, set.as_str())?
-        {
-            self.generations(&set_dir, &mut observed)?;
+        if let Some(meta) = meta {
+            observed.own_folders.push(seen(&meta)?);
+            if let Some(set_dir) = own_dir(&meta, set.as_str())? {
+                observed.own_folders.push(seen(&set_dir)?);
+                self.generations(&set_dir, &mut observed)?;
+            }
         }
         let mut wanted: Vec<RelPath> = names.iter().map(|name| (*name).clone()).collect();
         wanted.extend(observed.tree.iter().flat_map(|tree| tree.files.keys().cloned()));
@@ -117,8 +119,7 @@ impl Looker<'_> {
         if prefix.matches('/').count() > DEEPEST {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "folders are nested too deeply"));
         }
-        let stat = dir.stat()?;
-        tree.dirs.push(ObservedDir { uid: stat.uid, gid: stat.gid, mode: stat.mode, wider: dir.has_wider_acl(None)? });
+        tree.dirs.push(seen(dir)?);
         for entry in dir.entries()? {
             let path = format!("{prefix}{}", escape(&entry.name));
             if entry.kind == Kind::Dir {
@@ -188,6 +189,11 @@ impl Looker<'_> {
             Some(Kind::Other) => ObservedName::Obstacle("a device, FIFO or socket"),
         })
     }
+}
+
+fn seen(dir: &Dir) -> io::Result<ObservedDir> {
+    let stat = dir.stat()?;
+    Ok(ObservedDir { uid: stat.uid, gid: stat.gid, mode: stat.mode, wider: dir.has_wider_acl(None)? })
 }
 
 fn described(stat: &Stat, known: Option<Known>, description: Option<Description>) -> ObservedFile {

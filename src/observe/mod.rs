@@ -4,4 +4,6 @@ mod look;
 mod types;
 
 pub use look::{Depth, How, is_leftover, observe, own_dir};
-pub use types::{CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree};
+pub use types::{
+    CURRENT, META, META_MODE, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree,
+};

@@ -11,12 +11,16 @@ pub const META: &str = ".certsync";
 pub const OWNER_FILE: &str = "owner";
 /// The link in `.certsync/<set>` that names the generation in place.
 pub const CURRENT: &str = "current";
+/// Mode of certsync's own folders in a `dest`: everybody whom `dest` lets in may pass and list (a watcher must), nobody else may write.
+pub const META_MODE: Mode = Mode::from_bits(0o755);
 
 /// One `dest`, as far as one set is concerned.
 #[derive(Debug, Clone, Default)]
 pub struct ObservedInstall {
     /// The directory; `None`: it is not there.
     pub dest: Option<ObservedDest>,
+    /// `.certsync` and, in it, the set's folder, as far as they are there.
+    pub own_folders: Vec<ObservedDir>,
     /// What `current` names, whether or not that is there.
     pub current: Option<String>,
     /// Generations that are there.
@@ -70,7 +74,7 @@ pub struct ObservedTree {
     pub dirs: Vec<ObservedDir>,
 }
 
-/// A directory within a generation.
+/// A directory that certsync made.
 #[derive(Debug, Clone)]
 pub struct ObservedDir {
     /// Owner.

@@ -1,10 +1,13 @@
 //! The plan as a value: made by the pure function [`diff`], rendered as text or JSON, run by `apply`.
 
 mod diff;
+mod differ;
+mod generation;
 mod hooks;
 mod names;
 mod render;
 mod report;
+mod rights;
 mod transition;
 mod types;
 mod words;

@@ -1,6 +1,7 @@
 //! What a name in `dest` shows, and what it should be.
 
-use super::diff::{Situation, has_attributes};
+use super::diff::Situation;
+use super::rights::has_attributes;
 use crate::base::{ContentHash, RelPath, SetName};
 use crate::observe::{CURRENT, META, ObservedName};
 use crate::spec::Layout;
@@ -21,6 +22,17 @@ pub enum Shown {
 /// The target of the link at `path` in a `dest`: relative, so that the `dest` can be mounted elsewhere.
 pub fn link_target(set: &SetName, path: &RelPath) -> String {
     format!("{}{META}/{set}/{CURRENT}/{path}", "../".repeat(path.depth()))
+}
+
+/// Whether what stands at `path` is what certsync put there for the generation in place, in whichever layout.
+pub(super) fn is_ours(s: &Situation<'_>, path: &RelPath) -> bool {
+    let Some(in_tree) = s.observed.tree.as_ref().and_then(|tree| tree.files.get(path)) else { return false };
+    let flat_before = s.recorded.is_some_and(|recorded| recorded.layout == Layout::Flat);
+    match s.observed.names.get(path) {
+        Some(ObservedName::Link(target)) => *target == link_target(s.set, path),
+        Some(ObservedName::File(file)) => flat_before && file.sha256.is_some() && file.sha256 == in_tree.sha256,
+        None | Some(ObservedName::Missing | ObservedName::Obstacle(_)) => false,
+    }
 }
 
 /// What stands at `path`.

@@ -9,6 +9,10 @@ use crate::state::{GenerationState, InstallState, Mark};
 pub fn begin(recorded: &mut InstallState, plan: &InstallPlan, install: &DesiredInstall) {
     recorded.layout = install.rest.layout;
     recorded.marks.retain(|hook, _| install.rest.hooks.contains(hook));
+    let before = recorded.current.clone();
+    if plan.spoiled {
+        recorded.current = None;
+    }
     if let Some(record) = &plan.record {
         replace_current(recorded, record.clone());
     }
@@ -20,27 +24,44 @@ pub fn begin(recorded: &mut InstallState, plan: &InstallPlan, install: &DesiredI
         recorded.current = Some(adopted.clone());
         recorded.former.clear();
     }
-    if plan.content == ContentChange::Different {
-        recorded.marks.clear();
-    } else if let (Some(adopted), None) = (adopted, &plan.next) {
-        // The service has been running on these very bytes: nothing is owed for them.
-        let mark = Mark { run: Some(adopted.name.clone()), verify: Some(adopted.name.clone()) };
-        recorded.marks = install.rest.hooks.iter().map(|hook| (hook.clone(), mark.clone())).collect();
-    } else if let (Some(current), Some(next)) = (&recorded.current, &plan.next) {
-        let (old, new) = (Some(current.name.clone()), Some(next.state.name.clone()));
-        for mark in recorded.marks.values_mut() {
-            for part in [&mut mark.run, &mut mark.verify] {
-                if *part == old {
-                    part.clone_from(&new);
-                }
-            }
-        }
-    }
+    recorded.next = plan.next.as_ref().map(|next| next.state.clone());
+    marks(recorded, plan, install, before.as_ref(), adopted);
     // Repairing what is in place instead of a version that was taken back is no new try of that version.
     if !plan.steps.is_empty() && plan.result != Outcome::RolledBack {
         recorded.returned = None;
     }
-    recorded.next = plan.next.as_ref().map(|next| next.state.clone());
+}
+
+/// Which hooks have still seen what will be in place; `before` is what was recorded as being in place.
+fn marks(
+    recorded: &mut InstallState,
+    plan: &InstallPlan,
+    install: &DesiredInstall,
+    before: Option<&GenerationState>,
+    adopted: Option<&GenerationState>,
+) {
+    if plan.content == ContentChange::Different {
+        recorded.marks.clear();
+        return;
+    }
+    let Some(after) = recorded.next.as_ref().or(recorded.current.as_ref()) else { return };
+    match before {
+        // The service has been running on these very bytes: nothing is owed for them.
+        None if adopted.is_some_and(|adopted| adopted.name == after.name) => {
+            let mark = Mark { run: Some(after.name.clone()), verify: Some(after.name.clone()) };
+            recorded.marks = install.rest.hooks.iter().map(|hook| (hook.clone(), mark.clone())).collect();
+        }
+        Some(before) => {
+            let stayed = adopted.is_none() && plan.record.as_ref().is_none_or(|record| record.name == before.name);
+            if stayed || before.hash == after.hash {
+                let (old, new) = (Some(before.name.clone()), Some(after.name.clone()));
+                for part in recorded.marks.values_mut().flat_map(|mark| [&mut mark.run, &mut mark.verify]).filter(|part| **part == old) {
+                    part.clone_from(&new);
+                }
+            }
+        }
+        None => {}
+    }
 }
 
 /// The next generation is the one in place.

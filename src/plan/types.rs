@@ -115,6 +115,8 @@ pub struct InstallPlan {
     pub leftovers: bool,
     /// Which directory was looked at, where there is one: work is done in no other.
     pub inode: Option<Inode>,
+    /// Whether somebody changed the generation in place, so that nothing may ever go back to it.
+    pub spoiled: bool,
 }
 
 impl InstallPlan {
@@ -170,8 +172,10 @@ pub enum FileSource {
 /// One thing to do at a `dest`, in the order of section 5 of the design.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Make `dest` and what is missing above it.
+    /// Make `dest`, what is missing above it, and certsync's own folder with its `owner` file.
     MakeDest,
+    /// Give certsync's own folders in `dest` their mode back.
+    MendFolders,
     /// Give an existing `dest` its owner, group and mode, and take away its ACLs.
     AdjustDest {
         /// User and group id.
@@ -186,6 +190,8 @@ pub enum Step {
         /// Its files.
         files: Vec<PlannedFile>,
     },
+    /// Exchange each of these files, which hold what the generation in place holds, for its link.
+    Convert(Vec<PlannedFile>),
     /// Build the next generation beside the current one.
     Stage,
     /// Make the link `dest/<file>` where nothing stands.

@@ -138,7 +138,14 @@ impl State {
         self.position(set, dest).ok().and_then(|at| self.installs.get(at))
     }
 
-    /// The same, to change it.
+    /// Every place of `set`.
+    pub fn installs_of(&self, set: &SetName) -> &[InstallState] {
+        let start = self.installs.partition_point(|install| install.set < *set);
+        let rest = self.installs.get(start..).unwrap_or_default();
+        rest.get(..rest.partition_point(|install| install.set == *set)).unwrap_or_default()
+    }
+
+    /// What is known of the place `dest` of `set`, to change it.
     pub fn install_mut(&mut self, set: &SetName, dest: &AbsPath) -> Option<&mut InstallState> {
         let at = self.position(set, dest).ok()?;
         self.installs.get_mut(at)

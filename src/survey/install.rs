@@ -14,8 +14,8 @@ use crate::state::Inode;
 pub(super) struct Place<'a> {
     /// What was read of the set, where it had to be.
     pub material: &'a mut Option<Material>,
-    /// Which inode `dest` is, where certsync made it.
-    pub made: Option<Inode>,
+    /// Directories that certsync made at this `dest`.
+    pub made: &'a [Inode],
 }
 
 impl Survey<'_> {
@@ -64,14 +64,7 @@ impl Survey<'_> {
         }
     }
 
-    fn diff(
-        &self,
-        set: &DesiredSet,
-        install: &DesiredInstall,
-        wanted: &Wanted<'_>,
-        observed: &ObservedInstall,
-        made: Option<Inode>,
-    ) -> Diffed {
+    fn diff(&self, set: &DesiredSet, install: &DesiredInstall, wanted: &Wanted<'_>, observed: &ObservedInstall, made: &[Inode]) -> Diffed {
         diff(&Situation {
             set: &set.name,
             install,

@@ -85,8 +85,10 @@ impl Survey<'_> {
     /// Looks at every set in scope.
     pub fn run(mut self) -> Surveyed {
         let named = name_sets(self.desired, self.state);
-        let made: BTreeMap<AbsPath, Inode> =
-            self.state.installs.iter().filter_map(|install| Some((install.dest.clone(), install.made?))).collect();
+        let mut made: BTreeMap<AbsPath, Vec<Inode>> = BTreeMap::new();
+        for (install, inode) in self.state.installs.iter().filter_map(|install| Some((install, install.made?))) {
+            made.entry(install.dest.clone()).or_default().push(inode);
+        }
         let mut surveyed = Surveyed { sets: named.sets, matched: named.matched, ..Surveyed::default() };
         for (name, error) in named.errors {
             surveyed.plan.sets.push(failed(name, error));
@@ -148,6 +150,7 @@ fn install_plan(dest: &AbsPath, result: Outcome) -> InstallPlan {
         content: ContentChange::Same,
         leftovers: false,
         inode: None,
+        spoiled: false,
     }
 }
 

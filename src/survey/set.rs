@@ -12,7 +12,7 @@ use crate::state::{Inode, SetState};
 use std::collections::BTreeMap;
 
 impl Survey<'_> {
-    pub(super) fn set(&mut self, set: &DesiredSet, made: &BTreeMap<AbsPath, Inode>) -> SetPlan {
+    pub(super) fn set(&mut self, set: &DesiredSet, made: &BTreeMap<AbsPath, Vec<Inode>>) -> SetPlan {
         let mut plan = set_plan(&set.name);
         let mut material = None;
         let source = match self.find(set) {
@@ -37,7 +37,7 @@ impl Survey<'_> {
             return plan;
         };
         for install in &set.installs {
-            let at = Place { material: &mut material, made: made.get(&install.dest).copied() };
+            let at = Place { material: &mut material, made: made.get(&install.dest).map_or(&[], Vec::as_slice) };
             let planned = self.place(set, install, &plan, digest, at);
             plan.installs.push(planned);
         }
@@ -87,6 +87,7 @@ impl Survey<'_> {
     /// The version this host should show: the source's, the one a rollback holds, or what was accepted last.
     fn version(&mut self, set: &DesiredSet, source: Option<Digest>, result: &mut Outcome) -> Option<Digest> {
         let known = self.state.sets.get_mut(&set.name)?;
+        known.pattern.clone_from(&set.pattern);
         match (&known.hold, source) {
             (Some(hold), Some(source)) if source != hold.against => {
                 known.hold = None;

@@ -54,8 +54,12 @@ fn a_failing_check_takes_back_to_what_was_adopted() {
         host.source("live", &pair);
         let old = Pair::new("site.test", 0);
         host.source("ssl", &old);
-        host.spec(&CHECKED.replace('%', &format!(", layout: {layout}")).replace("grep -q . [DIR]/broken", "cmp -s [DIR]/ssl/cert.pem [DIR]/live/cert.pem"));
-        host.apply().has_status(4);
+        host.spec(
+            &CHECKED
+                .replace('%', &format!(", layout: {layout}"))
+                .replace("grep -q . [DIR]/broken", "cmp -s [DIR]/ssl/cert.pem [DIR]/live/cert.pem"),
+        );
+        host.apply().has_status(6).is("rolled_back", "new");
         host.shows("ssl", &old);
         assert_eq!(host.hooks(), 1, "{layout}: the hook runs for what is there again");
         host.apply().has_status(4).is("rolled_back", "-");

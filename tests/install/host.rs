@@ -1,7 +1,6 @@
 //! A host of one test: a directory with a spec, sources, dests and a state directory, and the program run on it.
 
 use super::pairs::Pair;
-use super::support::Test;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -217,11 +216,6 @@ impl Host {
         assert_eq!(hooks(&plan), hooks(&run), "the hooks of the plan are those that ran: {} {}", plan.json, run.json);
         self.quiet();
         run
-    }
-
-    /// The program as in the tests of the command line.
-    pub fn test(&self) -> Test {
-        Test::inside(self.dir())
     }
 
     /// Every path below with what can be seen of it, times and inodes too.

@@ -198,7 +198,9 @@ fn owner_and_group_are_what_the_spec_says() {
         host.write("live/sub/extra.txt", "text");
         host.planned_and_applied("installed", "new");
         host.shows("ssl", &pair);
-        for path in ["ssl", "ssl/sub", "ssl/sub/extra.txt", "ssl/privkey.pem", &format!("ssl/.certsync/site/{}/sub", host.current("ssl", "site"))] {
+        for path in
+            ["ssl", "ssl/sub", "ssl/sub/extra.txt", "ssl/privkey.pem", &format!("ssl/.certsync/site/{}/sub", host.current("ssl", "site"))]
+        {
             assert_eq!(host.owner_of(path), (4321, 1234), "{path}");
         }
         assert_eq!(host.owner_of("ssl/.certsync").0, 0);

@@ -1,8 +1,5 @@
 //! What `plan` and `apply` promise on one host (design, sections 3 to 7), proved on the built program with real files.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod adoption;
 mod carry;
 mod dest;

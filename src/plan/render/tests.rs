@@ -203,6 +203,7 @@ fn a_plan_becomes_a_report() {
                 content: ContentChange::Same,
                 leftovers: false,
                 inode: None,
+                spoiled: false,
             }],
             error: None,
             warnings: Vec::new(),
