@@ -146,7 +146,7 @@ fn exchange_one(place: &Place, set: &SetName, file: &PlannedFile) -> io::Result<
         dir.sync()?;
         Ok(taken)
     })();
-    if matches!(done, Ok(_)) || place.set.stat_at(hidden)?.is_some_and(|stat| stat.kind == Kind::Link) {
+    if done.is_ok() || place.set.stat_at(hidden)?.is_some_and(|stat| stat.kind == Kind::Link) {
         place.set.unlink(hidden)?;
     }
     done
