@@ -1,8 +1,9 @@
 //! Deleting an orphaned set's files.
 
 use super::place;
+use super::stage::descend;
 use super::switch;
-use crate::base::{AbsPath, Error, ErrorKind, Result, SetName};
+use crate::base::{AbsPath, Error, ErrorKind, RelPath, Result, SetName};
 use crate::host::{Dir, Kind, walk};
 use crate::observe::{META, OWNER_FILE, own_dir};
 use crate::state::{InstallState, State, Store};
@@ -53,12 +54,28 @@ fn names(place: &place::Place, recorded: &InstallState) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    for path in files {
-        if switch::is_ours(place, &recorded.set, &path, recorded.layout, &current.name)? {
-            switch::unpublish(place, &path)?;
+    for path in &files {
+        if switch::is_ours(place, &recorded.set, path, recorded.layout, &current.name)? {
+            switch::unpublish(place, path)?;
         }
     }
+    empty_folders(place, &files);
     Ok(())
+}
+
+/// Folders that these files were in go where nothing else is in them, the deepest first.
+fn empty_folders(place: &place::Place, files: &[RelPath]) {
+    let steps_of = |path: &RelPath| path.split().0.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let mut folders: BTreeSet<Vec<String>> = BTreeSet::new();
+    for steps in files.iter().map(steps_of) {
+        folders.extend((1..=steps.len()).map(|depth| steps[..depth].to_vec()));
+    }
+    for folder in folders.iter().rev() {
+        let Some((name, above)) = folder.split_last() else { continue };
+        let above: Vec<&str> = above.iter().map(String::as_str).collect();
+        // What is not empty stays.
+        let _ = descend(&place.dest, &above).and_then(|dir| dir.remove_dir(OsStr::new(name)));
+    }
 }
 
 /// Where no other set is left, certsync's own folder goes, and with it a `dest` that certsync made and that is empty.

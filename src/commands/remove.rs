@@ -2,11 +2,13 @@
 
 use super::Stop;
 use super::options::{Judging, RemoveOptions};
-use super::session::{Session, Wish, in_turn};
+use super::session::{Done, Session, Wish, in_turn};
 use crate::apply::remove as delete;
 use crate::base::{AbsPath, Error, ErrorKind};
 use crate::collect::name_sets;
 use crate::plan::{InstallReport, Outcome, Report, SetReport, Tense};
+use crate::state::requests::Scope;
+use std::collections::BTreeSet;
 
 /// Deletes an orphaned set's files.
 pub fn remove(options: &RemoveOptions) -> Result<Report, Stop> {
@@ -19,7 +21,7 @@ pub fn remove(options: &RemoveOptions) -> Result<Report, Stop> {
         patience: options.run.lock_timeout,
         progress: options.run.progress,
     };
-    let done = in_turn(&wish, |session, _| removed(session, options))?;
+    let done = in_turn(&wish, |session, _| Ok(Done { report: removed(session, options)?, served: Scope::Sets(BTreeSet::new()) }))?;
     Ok(done.unwrap_or_else(|| Report::new(None)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::options::{Judging, RollbackOptions, RollbackTo};
-use super::session::{Look, Session, Wish, in_turn, serve};
+use super::session::{Done, Look, Session, Wish, in_turn, serve};
 use crate::base::{Digest, Error, ErrorKind, SetName};
 use crate::plan::{Reason, Report};
 use crate::state::requests::Scope;
@@ -24,7 +24,7 @@ pub fn rollback(options: &RollbackOptions) -> Result<Report, Stop> {
     let done = in_turn(&wish, |session, asked| {
         let own = Scope::Sets(BTreeSet::from([options.set.clone()]));
         match target(session, options)? {
-            Some(at) => back(session, options, at),
+            Some(at) => Ok(Done { report: back(session, options, at)?, served: Scope::Sets(BTreeSet::new()) }),
             None => {
                 if let Some(known) = session.state.sets.get_mut(&options.set) {
                     known.hold = None;
@@ -43,21 +43,27 @@ fn target(session: &Session, options: &RollbackOptions) -> Result<Option<Digest>
     let Some(known) = session.state.sets.get(set) else {
         return Err(wrong("is not installed here".into()).hint("certsync status lists what is").into());
     };
-    let installed: BTreeSet<Digest> = installs(session, set).filter_map(|install| install.current.as_ref()?.digest).collect();
-    let candidates: Vec<Digest> = {
-        let mut former: Vec<_> = installs(session, set).flat_map(|install| &install.former).collect();
-        former.sort_by_key(|generation| std::cmp::Reverse(generation.since));
-        former.into_iter().filter_map(|generation| generation.digest).collect()
+    let store = session.dir.as_ref().map(|dir| Store::new(dir, &session.at));
+    let revision = |digest: &Digest| match &store {
+        _ if *digest == known.digest => known.revision,
+        Some(store) => store.revision(set, digest).unwrap_or(0),
+        None => 0,
     };
+    let installed = installs(session, set).filter_map(|install| install.current.as_ref()?.digest).map(|digest| revision(&digest)).max();
+    let candidates: BTreeSet<Digest> =
+        installs(session, set).flat_map(|install| &install.former).filter_map(|generation| generation.digest).collect();
     match &options.to {
         RollbackTo::Release if known.hold.is_none() => Err(wrong("is not held".into()).into()),
         RollbackTo::Release => Ok(None),
-        RollbackTo::Former => match candidates.iter().find(|digest| !installed.contains(digest)) {
-            Some(digest) => Ok(Some(*digest)),
-            None => Err(wrong("has no former version here".into())
-                .hint("what was there before certsync came is kept in .certsync as the first generation; put it back at the source")
-                .into()),
-        },
+        RollbackTo::Former => {
+            match candidates.iter().filter(|digest| Some(revision(digest)) < installed).max_by_key(|digest| revision(digest)) {
+                // By the order in which they came, so that a second rollback goes further back and not forward again.
+                Some(digest) => Ok(Some(*digest)),
+                None => Err(wrong("has no former version here".into())
+                    .hint("what was there before certsync came is kept in .certsync as the first generation; put it back at the source")
+                    .into()),
+            }
+        }
         RollbackTo::Version(prefix) => {
             let all: BTreeSet<Digest> =
                 candidates.into_iter().chain([known.digest]).filter(|d| d.to_string().starts_with(prefix)).collect();

@@ -7,7 +7,7 @@ use crate::apply::{Apply, recover};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
 use crate::collect::{Accepted, name_sets};
 use crate::host::{Dir, Durability, clock, users, walk, write_atomic};
-use crate::plan::{Reason, Report, Tense};
+use crate::plan::{Outcome, Reason, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, load};
 use crate::state::requests::{self, Request, Scope};
@@ -212,11 +212,19 @@ pub(super) struct Wish<'a> {
     pub progress: ProgressChoice,
 }
 
+/// What a command did in its turn.
+pub(super) struct Done {
+    /// What became of it.
+    pub report: Report,
+    /// The sets that were applied as a request asks for; requests for others are left to a further turn.
+    pub served: Scope,
+}
+
 /// Takes turns until no request is left (design, section 5, step 2). `work` is done in the first; the others serve requests
-/// that came in meanwhile. `None`: somebody else will serve the request.
+/// that it did not serve, or that came in meanwhile, even where it failed. `None`: somebody else will serve the request.
 pub(super) fn in_turn(
     wish: &Wish<'_>,
-    mut work: impl FnMut(&mut Session, Scope) -> std::result::Result<Report, Stop>,
+    work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
 ) -> std::result::Result<Option<Report>, Stop> {
     desired(wish.place)?;
     let dir = walk::open_private(&wish.place.state_dir)?;
@@ -224,45 +232,39 @@ pub(super) fn in_turn(
         None => Turn::Run,
         Some(scope) => Turn::Request(Request { command: wish.who.to_owned(), scope: scope.clone() }),
     };
-    let mut outcome = take_turn(&dir, wish.who, turn, wish.patience)?;
-    let mut total: Option<Report> = None;
-    let mut judging = wish.judging.clone();
-    while let TurnOutcome::Turn(turn) = outcome {
-        let report = one_turn(wish, &dir, &judging, total.is_none(), &mut work)?;
-        total = Some(match total {
-            None => report,
-            Some(before) => merged(before, report),
-        });
+    let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, turn, wish.patience)? else { return Ok(None) };
+    let mut total = one_turn(wish, &dir, wish.judging, work);
+    drop(turn);
+    // What was asked for once is done.
+    let judging = Judging { content: wish.judging.content, ..Judging::default() };
+    while again(&dir) {
+        let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, Turn::Again, wish.patience)? else { break };
+        let next = one_turn(wish, &dir, &judging, |session, asked| serve(session, &judging, asked, wish.progress));
         drop(turn);
-        if !again(&dir) {
-            break;
-        }
-        // What was asked for once is done.
-        judging = Judging { content: judging.content, ..Judging::default() };
-        outcome = take_turn(&dir, wish.who, Turn::Again, wish.patience)?;
+        total = match (total, next) {
+            (Ok(before), Ok(after)) => Ok(merged(before, after)),
+            (Err(stop), Ok(_)) => Err(stop),
+            // Nor would another turn do better.
+            (Ok(_), Err(stop)) | (Err(stop), Err(_)) => return Err(stop),
+        };
     }
-    Ok(total)
+    total.map(Some)
 }
 
 fn one_turn(
     wish: &Wish<'_>,
     dir: &Dir,
     judging: &Judging,
-    first: bool,
-    work: &mut impl FnMut(&mut Session, Scope) -> std::result::Result<Report, Stop>,
+    work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
 ) -> std::result::Result<Report, Stop> {
     let read = requests::read(dir)?;
     let asked = read.iter().map(|(_, request)| request.scope.clone()).reduce(Scope::and);
     let mut session = Session::working(wish.place, judging)?;
     let mut unfinished = session.recover();
-    let mut report = if first {
-        work(&mut session, asked.unwrap_or(Scope::Sets(BTreeSet::new())))?
-    } else {
-        serve(&mut session, judging, asked.unwrap_or(Scope::All), wish.progress)?
-    };
+    let Done { mut report, served } = work(&mut session, asked.unwrap_or(Scope::Sets(BTreeSet::new())))?;
     report.errors.append(&mut unfinished);
     report.settle(Tense::Done);
-    let names: Vec<String> = read.into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = read.into_iter().filter(|(_, request)| served.covers(&request.scope)).map(|(name, _)| name).collect();
     requests::remove(dir, &names)?;
     for (name, due) in [(LAST_RUN, true), (LAST_SUCCESS, !report.failed)] {
         if due && let Err(error) = dir.touch(OsStr::new(name)) {
@@ -273,11 +275,12 @@ fn one_turn(
 }
 
 /// What apply does, for these sets.
-pub(super) fn serve(session: &mut Session, judging: &Judging, scope: Scope, progress: ProgressChoice) -> std::result::Result<Report, Stop> {
+pub(super) fn serve(session: &mut Session, judging: &Judging, scope: Scope, progress: ProgressChoice) -> std::result::Result<Done, Stop> {
     let mut look = Look::of(judging, Keep::InStore, progress);
     look.scope = scope.clone();
     let surveyed = session.survey(look);
-    Ok(session.carry_out(surveyed, &scope, progress)?)
+    let report = session.carry_out(surveyed, &scope, progress)?;
+    Ok(Done { report, served: scope })
 }
 
 impl Session {
@@ -291,8 +294,10 @@ impl Session {
     }
 }
 
+/// Both as one report: a set of which the second turn has nothing to tell is told once.
 fn merged(mut before: Report, after: Report) -> Report {
-    before.sets.extend(after.sets);
+    let told: BTreeSet<_> = before.sets.iter().map(|set| set.name.clone()).collect();
+    before.sets.extend(after.sets.into_iter().filter(|set| set.result != Outcome::Unchanged || !told.contains(&set.name)));
     before.hooks.extend(after.hooks);
     before.errors.extend(after.errors);
     before.warnings.extend(after.warnings);

@@ -42,6 +42,15 @@ impl Scope {
             (Scope::All, _) | (_, Scope::All) => Scope::All,
         }
     }
+
+    /// Whether whoever serves this serves `other` as well.
+    pub fn covers(&self, other: &Scope) -> bool {
+        match (self, other) {
+            (Scope::All, _) => true,
+            (Scope::Sets(_), Scope::All) => false,
+            (Scope::Sets(sets), Scope::Sets(others)) => sets.is_superset(others),
+        }
+    }
 }
 
 const FOLDER: &str = "requests";
@@ -205,6 +214,9 @@ mod tests {
         assert_eq!(request(&["a"]).scope.and(request(&["b"]).scope), request(&["a", "b"]).scope);
         assert_eq!(request(&["a"]).scope.and(Scope::All), Scope::All);
         assert_eq!(Scope::All.and(request(&["a"]).scope), Scope::All);
+        let two = request(&["a", "b"]).scope;
+        assert!(two.covers(&request(&["b"]).scope) && two.covers(&two) && Scope::All.covers(&two) && Scope::All.covers(&Scope::All));
+        assert!(!two.covers(&request(&["c"]).scope) && !two.covers(&Scope::All));
         Ok(())
     }
 }

@@ -114,6 +114,12 @@ impl<'a> Store<'a> {
         Ok(material)
     }
 
+    /// The revision under which this version was accepted, if that is known.
+    pub fn revision(&self, set: &SetName, digest: &Digest) -> Option<u64> {
+        let (bytes, _) = self.find_set(set).ok()??.read_file(OsStr::new(&format!("{digest}.revision")), 64).ok()?;
+        std::str::from_utf8(bytes.expose()).ok()?.trim().parse().ok()
+    }
+
     /// Removes one version: it is damaged and about to be stored again.
     ///
     /// # Errors

@@ -85,7 +85,7 @@ fn last_try(dir: &Dir, who: &str, waited: Duration) -> Result<Lock> {
     take(dir, NEXT, Wait::Try)?.ok_or_else(|| {
         let cause = format!("held by {worker}, and another one waits for it; waited {} s", waited.as_secs());
         Error::new(ErrorKind::Lock, "the lock of the state directory", cause)
-            .hint("the one that waits will do this work too; --lock-timeout sets how long to wait")
+            .hint("the one that waits will apply everything; --lock-timeout sets how long to wait")
     })
 }
 

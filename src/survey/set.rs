@@ -2,7 +2,7 @@
 
 use super::install::Place;
 use super::{Keep, Retry, Sources, Survey, install_plan, set_plan};
-use crate::base::{AbsPath, Digest, Error, Result};
+use crate::base::{AbsPath, Digest, Error, Result, SetName};
 use crate::collect::{Found, collect};
 use crate::host::clock;
 use crate::material::Material;
@@ -86,10 +86,11 @@ impl Survey<'_> {
 
     /// The version this host should show: the source's, the one a rollback holds, or what was accepted last.
     fn version(&mut self, set: &DesiredSet, source: Option<Digest>, result: &mut Outcome) -> Option<Digest> {
+        let held_at_revoked = self.holds_revoked(&set.name);
         let known = self.state.sets.get_mut(&set.name)?;
         known.pattern.clone_from(&set.pattern);
         match (&known.hold, source) {
-            (Some(hold), Some(source)) if source != hold.against => {
+            (Some(hold), Some(source)) if source != hold.against || held_at_revoked => {
                 known.hold = None;
                 Some(source)
             }
@@ -102,6 +103,14 @@ impl Survey<'_> {
             (None, Some(source)) => Some(source),
             (None, None) => Some(known.digest),
         }
+    }
+
+    /// Whether a rollback holds the set at a version whose key has been revoked since: nothing to stay at.
+    fn holds_revoked(&self, set: &SetName) -> bool {
+        let Some(hold) = self.state.sets.get(set).and_then(|known| known.hold.as_ref()) else { return false };
+        let installs = self.state.installs.iter().filter(|install| install.set == *set);
+        let mut generations = installs.flat_map(|install| install.current.iter().chain(&install.former));
+        generations.any(|generation| generation.digest == Some(hold.at) && generation.facts.has_key_of(&self.desired.revoked))
     }
 
     fn place(&mut self, set: &DesiredSet, install: &DesiredInstall, plan: &SetPlan, digest: Digest, mut at: Place<'_>) -> InstallPlan {

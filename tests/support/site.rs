@@ -3,7 +3,7 @@
 //! Below [`Site::dir`]: `src/SET/` are sources, `log` is what hooks wrote (`echo word >> [DIR]/log` in the spec),
 //! `state` is the state directory.
 
-use super::Test;
+use super::{Test, leaks};
 use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 use serde_json::Value;
 use std::fs;
@@ -220,6 +220,7 @@ pub struct Run {
 
 impl Run {
     fn new(output: std::process::Output, dir: &Path) -> Run {
+        leaks::note_run(dir, &output.stdout, &output.stderr);
         let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&dir.display().to_string(), "[DIR]");
         let (stdout, stderr) = (shown(&output.stdout), shown(&output.stderr));
         let json = serde_json::from_str(&stdout).unwrap_or_default();
