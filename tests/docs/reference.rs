@@ -61,7 +61,9 @@ fn help(args: &[&str]) -> String {
 fn options(help: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let (own, global) = help.split_once("Options of every command:").expect("every page has them");
     let of = |text: &str| {
-        let lines = text.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        // Descriptions stand further right.
+        let lines = text.lines().filter(|line| line.len() - line.trim_start().len() <= 6);
+        let lines = lines.map(str::trim_start).filter(|line| line.starts_with('-'));
         lines.filter_map(|line| line.split([' ', ',', '.']).find(|word| word.starts_with("--"))).map(str::to_owned).collect()
     };
     (of(own), of(global))
