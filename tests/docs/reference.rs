@@ -62,7 +62,7 @@ fn options(help: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let (own, global) = help.split_once("Options of every command:").expect("every page has them");
     let of = |text: &str| {
         // Descriptions stand further right.
-        let lines = text.lines().filter(|line| line.len() - line.trim_start().len() <= 6);
+        let lines = text.lines().filter(|line| (2..=6).contains(&(line.len() - line.trim_start().len())));
         let lines = lines.map(str::trim_start).filter(|line| line.starts_with('-'));
         lines.filter_map(|line| line.split([' ', ',', '.']).find(|word| word.starts_with("--"))).map(str::to_owned).collect()
     };

@@ -75,7 +75,9 @@ fn in_root(text: &str, root: &Path, within: Within) -> String {
     }
     if within == Within::File {
         for program in STAND_INS {
-            moved = moved.replace(&format!("[{program},"), &format!("[{root}/bin/{program},"));
+            for part in ["check", "run"] {
+                moved = moved.replace(&format!("{part}: [{program},"), &format!("{part}: [{root}/bin/{program},"));
+            }
         }
     }
     moved
