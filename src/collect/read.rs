@@ -66,8 +66,11 @@ pub fn reread(set: &DesiredSet, limits: &Limits, digest: &Digest, cache: &mut Ca
 
 fn refusal(set: &DesiredSet, refusals: &[Refusal]) -> Error {
     let cause = refusals.iter().map(|r| r.message.clone()).collect::<Vec<_>>().join("; ");
-    let mut hints: Vec<String> =
-        refusals.iter().filter_map(|r| r.hint.as_ref()).map(|hint| hint.replace("SET=", &format!("{}=", set.name))).collect();
+    // The judge knows no name of the set that it judges.
+    let named = |hint: &String| hint.replace("--accept SET=", &format!("--accept {}=", set.name));
+    // A door helps only where every refusal has one.
+    let shut = refusals.iter().any(|r| r.door.is_none());
+    let mut hints: Vec<String> = refusals.iter().filter(|r| !shut || r.door.is_none()).filter_map(|r| r.hint.as_ref()).map(named).collect();
     hints.dedup();
     let error = Error::new(ErrorKind::Judgement, set.name.to_string(), format!("refused: {cause}"));
     if hints.is_empty() { error } else { error.hint(hints.join("; ")) }

@@ -16,7 +16,8 @@ const STAND_INS: [&str; 2] = ["nginx", "systemctl"];
 
 /// Runs every `console` block; panics with all that differs.
 pub fn run(document: &Document) {
-    let blocks: Vec<&Block> = document.blocks.iter().filter(|block| block.language == "console" || block.marked("file").is_some()).collect();
+    let blocks: Vec<&Block> =
+        document.blocks.iter().filter(|block| block.language == "console" || block.marked("file").is_some()).collect();
     if !blocks.iter().any(|block| block.language == "console") {
         return;
     }
