@@ -242,10 +242,6 @@ impl Report {
             set.error.iter().for_each(|error| add(error, ""));
             for install in &set.installs {
                 install.error.iter().for_each(|error| add(error, ""));
-                // What stays back from an earlier run has no error of its own, only a note; -q must not be silent about it.
-                if install.error.is_none() && install.result == Outcome::RolledBack {
-                    add(&Error::new(ErrorKind::Hook, format!("{} at {}", set.name, install.dest), install.notes.join("; ")), "");
-                }
             }
         }
         for hook in self.hooks.iter().filter(|hook| hook.result == HookResult::Failed) {
