@@ -182,7 +182,9 @@ impl Host {
     pub fn json(&self, args: &[&str]) -> Run {
         let mut all = vec![args[0], "--format", "json", "--detailed-exitcode"];
         all.extend(&args[1..]);
-        Run::of(self.command(&all).output().expect("the program runs"))
+        let output = self.command(&all).output().expect("the program runs");
+        leaks::note_run(self.dir(), &output.stdout, &output.stderr);
+        Run::of(output)
     }
 
     #[track_caller]

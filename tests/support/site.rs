@@ -168,6 +168,7 @@ impl Site {
     /// The same with variables of the environment; `[DIR]` in them is replaced.
     pub fn call_with(&self, args: &[&str], env: &[(&str, &str)]) -> Run {
         let output = self.command(args, env).output().expect("the program runs");
+        super::leaks::note_run(self.dir(), &output.stdout, &output.stderr);
         Run::new(output, self.dir())
     }
 
