@@ -1,7 +1,7 @@
 //! A host of one test: a directory with a spec, sources, dests and a state directory, and the program run on it.
 
+use super::leaks;
 use super::pairs::Pair;
-use super::support::leaks;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,6 +7,9 @@ mod drift;
 mod host;
 mod kill;
 mod layouts;
+#[path = "../support/leaks.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
+mod leaks;
 mod pairs;
 mod patterns;
 mod quiet;
