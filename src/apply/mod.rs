@@ -4,6 +4,7 @@
 //! 10. switch, 11. hooks, 12. observe again and sweep. An install that fails leaves the run; the others go on.
 
 mod hooks;
+mod learn;
 mod place;
 mod recover;
 mod remove;
@@ -227,7 +228,11 @@ impl Apply<'_> {
         let before = self.state.clone();
         for work in works.iter() {
             let plan = &surveyed.plan.sets[work.at.0].installs[work.at.1];
-            begin(self.state.install_entry(&work.set.name, &work.install.dest, work.install.rest.layout), plan, work.install);
+            let recorded = self.state.install_entry(&work.set.name, &work.install.dest, work.install.rest.layout);
+            begin(recorded, plan, work.install);
+            if let (Some(current), Ok(place)) = (&mut recorded.current, place::open(&work.install.dest, &work.set.name)) {
+                learn::learn(&place, current);
+            }
         }
         if works.is_empty() {
             return true;
@@ -302,7 +307,9 @@ fn built(plan: &InstallPlan) -> Vec<&str> {
 /// A set whose installs were worked on comes to the weightiest of what became of them.
 fn sum_up(set: &mut SetPlan) {
     let own = if set.result.is_change() && !set.installs.is_empty() { Outcome::Unchanged } else { set.result };
-    set.result = set.installs.iter().map(|install| install.result).fold(own, Ord::max);
+    // One place that no longer belongs here makes no orphan of the set.
+    let places = set.installs.iter().map(|install| install.result).filter(|result| *result != Outcome::Orphaned);
+    set.result = places.fold(own, Ord::max);
 }
 
 fn fail(plan: &mut InstallPlan, error: Error) {

@@ -80,19 +80,22 @@ fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applie
         .iter()
         .flat_map(|set| set.installs.iter().filter(|i| !i.steps.is_empty() || i.leftovers).map(move |install| (&set.name, &install.dest)))
         .collect();
-    for set in sets {
-        for install in &set.installs {
-            let Some(recorded) = apply.state.install_mut(&set.name, &install.dest) else { continue };
-            let purged = forget_revoked(recorded, &apply.desired.revoked);
-            if !purged && recorded.former.len() <= install.rest.keep as usize && !touched.contains(&(&set.name, &install.dest)) {
-                continue;
-            }
-            swept.insert(set.name.clone());
-            if let Err(error) = sweep_one(recorded, install.rest.keep as usize, purged) {
-                applied
-                    .warnings
-                    .push(format!("{}: what is no longer needed could not be removed: {error}", subject(&set.name, &install.dest)));
-            }
+    let kept: BTreeMap<(&SetName, &AbsPath), usize> = sets
+        .iter()
+        .flat_map(|set| set.installs.iter().map(move |install| ((&set.name, &install.dest), install.rest.keep as usize)))
+        .collect();
+    for recorded in &mut apply.state.installs {
+        let purged = forget_revoked(recorded, &apply.desired.revoked);
+        // An orphan keeps all it has but a revoked key.
+        let keep = kept.get(&(&recorded.set, &recorded.dest)).copied().unwrap_or(usize::MAX);
+        if !purged && recorded.former.len() <= keep && !touched.contains(&(&recorded.set, &recorded.dest)) {
+            continue;
+        }
+        swept.insert(recorded.set.clone());
+        if let Err(error) = sweep_one(recorded, keep, purged) {
+            applied
+                .warnings
+                .push(format!("{}: what is no longer needed could not be removed: {error}", subject(&recorded.set, &recorded.dest)));
         }
     }
     swept

@@ -3,7 +3,7 @@
 mod install;
 mod set;
 
-use crate::base::{AbsPath, Error, Result, SetName};
+use crate::base::{AbsPath, Error, KeyFingerprint, Result, SetName};
 use crate::collect::{Accepted, name_sets};
 use crate::material::SetFacts;
 use crate::plan::{ContentChange, HookPlan, InstallPlan, Outcome, Plan, Reason, SetPlan, begin, due, promote};
@@ -101,7 +101,7 @@ impl Survey<'_> {
         }
         self.progress.finish();
         if self.scope == Scope::All {
-            add_orphans(&mut surveyed, self.state, self.now);
+            add_orphans(&mut surveyed, self.state, &self.desired.revoked, self.now);
         }
         surveyed.plan.hooks = hooks_after(self.desired, &surveyed, self.state);
         owe(&mut surveyed.plan);
@@ -185,7 +185,7 @@ fn owe(plan: &mut Plan) {
 }
 
 /// Places in the state that no set of the spec has any more: a set's own entry names those it has left.
-fn add_orphans(surveyed: &mut Surveyed, state: &State, now: i64) {
+fn add_orphans(surveyed: &mut Surveyed, state: &State, revoked: &BTreeSet<KeyFingerprint>, now: i64) {
     let wanted: BTreeSet<(&SetName, &AbsPath)> =
         surveyed.sets.iter().flat_map(|set| set.installs.iter().map(|install| (&set.name, &install.dest))).collect();
     let mut entries: BTreeMap<SetName, usize> = surveyed.plan.sets.iter().enumerate().map(|(at, plan)| (plan.name.clone(), at)).collect();
@@ -205,6 +205,9 @@ fn add_orphans(surveyed: &mut Surveyed, state: &State, now: i64) {
             "{} stays at {} though it no longer belongs there{expiry}; certsync remove deletes it",
             install.set, install.dest
         ));
+        if install.current.as_ref().is_some_and(|current| current.facts.has_key_of(revoked)) {
+            plan.warnings.push(format!("{} at {}: its key is in revoked_keys", install.set, install.dest));
+        }
         plan.installs.push(install_plan(&install.dest, Outcome::Orphaned));
     }
 }

@@ -153,8 +153,8 @@ impl Survey<'_> {
         let weightiest = plan.installs.iter().map(|install| install.result).max();
         plan.reason = plan.installs.iter().filter_map(|install| install.reason).min();
         plan.result = plan.result.max(weightiest.unwrap_or(plan.result));
-        let facts = self.state.sets.get(&set.name).map(|known| &known.facts);
-        if let Some(end) = facts.and_then(crate::material::SetFacts::not_after)
+        let places = set.installs.iter().filter_map(|install| self.state.install(&set.name, &install.dest)?.current.as_ref());
+        if let Some(end) = places.filter_map(|current| current.facts.not_after()).min()
             && end < self.now
         {
             plan.warnings.push(format!("{}: its certificate ran out {} days ago", set.name, (self.now - end) / 86_400));
