@@ -21,8 +21,9 @@ pub fn run(document: &Document) {
     if !blocks.iter().any(|block| block.language == "console") {
         return;
     }
-    if !has("openssl") || !has("bash") {
-        eprintln!("skipped: {}: openssl and bash are needed to run it", document.path);
+    let missing: Vec<&str> = ["bash", "openssl", "python3"].into_iter().filter(|program| !has(program)).collect();
+    if !missing.is_empty() {
+        eprintln!("skipped: {}: it needs {}", document.path, missing.join(", "));
         return;
     }
     let root = tempfile::Builder::new().prefix("certsync-docs-").tempdir().expect("a temporary directory");
