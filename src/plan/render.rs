@@ -278,9 +278,10 @@ fn counts(report: &Report, tense: Tense) -> Vec<String> {
         .collect()
 }
 
-/// A set counts once for each of its installs; one without any, or refused as a whole, counts once.
+/// A set counts once for each of its installs; one without any, or that fails as a whole, counts once.
 fn set_outcomes(set: &SetReport) -> Vec<Outcome> {
-    if set.installs.is_empty() || matches!(set.result, Outcome::Refused | Outcome::Waiting) {
+    let fails_as_a_whole = set.error.is_some() && !set.installs.iter().any(|install| install.result.is_failure());
+    if set.installs.is_empty() || fails_as_a_whole || matches!(set.result, Outcome::Refused | Outcome::Waiting) {
         return vec![set.result];
     }
     set.installs.iter().map(|install| install.result).collect()
