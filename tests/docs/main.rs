@@ -19,6 +19,9 @@
 //! is shown without it. `certbot`, `nginx`, `systemctl` and `cargo` are the stand-ins in `tests/docs/bin`.
 
 mod document;
+#[path = "../support/leaks.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
+mod leaks;
 mod reference;
 mod run;
 mod yaml;

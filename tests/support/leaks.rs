@@ -65,9 +65,14 @@ impl Recorder {
     }
 }
 
-/// Notes a run of the program in `dir`, where its keys and its `state` are. Does nothing unless `scripts/test` collects the
-/// records of all suites, so that a developer's `cargo test` stays quick.
+/// Notes a run of the program in `dir`, whose state directory is `dir/state`. See [`note`].
 pub fn note_run(dir: &Path, stdout: &[u8], stderr: &[u8]) {
+    note(dir, &dir.join("state"), stdout, stderr);
+}
+
+/// Notes a run of the program: the keys below `dir`, what it printed, and its state directory. Does nothing unless `scripts/test` collects the
+/// records of all suites, so that a developer's `cargo test` stays quick.
+pub fn note(dir: &Path, state: &Path, stdout: &[u8], stderr: &[u8]) {
     if std::env::var_os(RECORD).is_none() {
         return;
     }
@@ -77,7 +82,7 @@ pub fn note_run(dir: &Path, stdout: &[u8], stderr: &[u8]) {
     fs::create_dir_all(&recorder.folder).expect("the record's folder");
     recorder.learn_keys(dir);
     recorder.keep_output(stdout, stderr);
-    recorder.keep_state(&dir.join("state"));
+    recorder.keep_state(state);
 }
 
 /// What a search found.
