@@ -166,7 +166,7 @@ fn a_new_place_judges_again() {
 #[test]
 fn what_is_installed_and_runs_out_is_a_warning_and_its_drift_is_repaired() {
     let site = Site::new(SPEC);
-    let short = issue_with(&Wanted { names: &["a.test"], from: -9, to: -2 });
+    let short = issue_with(&Wanted { names: &["a.test"], from: -9, to: -3 });
     site.source("a", &short);
     site.source("b", &issue(&["b.test"], 1));
     site.call(&["apply", "--accept", "a=expired"]).ends(0);
