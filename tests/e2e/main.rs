@@ -7,6 +7,7 @@ mod clients;
 mod examples;
 mod key_leaks;
 mod lineages;
+mod runbooks;
 mod servers;
 mod servers_start;
 mod support;
