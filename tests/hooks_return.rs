@@ -263,6 +263,54 @@ fn a_repair_that_a_check_rejects_does_not_bring_an_older_version_back() {
 }
 
 #[test]
+fn a_change_of_the_spec_that_a_check_rejects_goes_back_and_stays_back() {
+    let site =
+        Site::new(&SPEC.replace("! cmp -s [DIR]/bad [DIR]/dest/a/privkey.pem", "test $(stat -Lc %a [DIR]/dest/a/privkey.pem) = 600"));
+    renew(&site, 3);
+    site.apply(0);
+    site.log();
+    site.edit(
+        "hooks: [web] }",
+        "hooks: [web], key_mode: '0640', files: { privkey.pem: [privkey.pem], joined.pem: [fullchain.pem, privkey.pem] } }",
+    );
+    let run = site.apply(1).says(BLAMED);
+    assert_eq!((run.set("a"), site.log()), ("rolled_back", vec!["check".into(), "check".into(), "run".into()]));
+    assert!(site.has("dest/a/fullchain.pem") && !site.has("dest/a/joined.pem"));
+    for _ in 0..2 {
+        let run = site.apply(1).says(BLAMED);
+        assert_eq!((run.set("a"), run.changed(), site.log().len()), ("rolled_back", false, 0));
+    }
+    site.edit("key_mode: '0640', ", "");
+    assert_eq!(site.apply(0).set("a"), "installed");
+    assert!(site.has("dest/a/joined.pem"));
+}
+
+#[test]
+fn a_repair_of_what_is_there_instead_goes_no_further_back() {
+    let site = Site::new(SPEC);
+    let oldest = renew(&site, 9);
+    site.apply(0);
+    let good = renew(&site, 8);
+    site.apply(0);
+    let bad = renew(&site, 7);
+    site.write("bad", &bad.key);
+    site.apply(1);
+    site.write("bad", &good.key);
+    site.remove("dest/a/privkey.pem");
+    site.apply(1);
+    assert!(site.shows("dest/a", &good) && !site.shows("dest/a", &oldest));
+}
+
+#[test]
+fn the_detailed_exit_status_tells_a_return_from_a_standstill() {
+    let (site, _, _) = with_bad_renewal(SPEC);
+    assert_eq!(site.call(&["plan", "--detailed-exitcode"]).status, Some(2));
+    assert_eq!(site.call(&["apply", "--detailed-exitcode"]).status, Some(6));
+    assert_eq!(site.call(&["apply", "--detailed-exitcode"]).status, Some(4));
+    assert_eq!(site.call(&["plan", "--detailed-exitcode"]).status, Some(1));
+}
+
+#[test]
 fn an_adopted_version_is_one_to_go_back_to() {
     let site = Site::new(SPEC);
     let (old, new) = (issue(&["a.test"], 3), renew(&site, 2));

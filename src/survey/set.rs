@@ -6,7 +6,7 @@ use crate::base::{AbsPath, Digest, Error, Result, SetName};
 use crate::collect::{Found, collect};
 use crate::host::clock;
 use crate::material::Material;
-use crate::plan::{InstallPlan, Outcome, SetPlan, returned_error};
+use crate::plan::{InstallPlan, Outcome, SetPlan, returned_error, shape_of};
 use crate::spec::{DesiredInstall, DesiredSet, under_hash};
 use crate::state::{Inode, SetState};
 use std::collections::BTreeMap;
@@ -133,7 +133,9 @@ impl Survey<'_> {
         let Some(returned) = returned else {
             return self.install(set, install, digest, &mut at);
         };
-        let mut planned = match current.and_then(|current| current.digest) {
+        // What the present spec did not shape is not held against it: that would bring back what the check rejects.
+        let former = current.filter(|current| current.shaped == shape_of(install)).and_then(|current| current.digest);
+        let mut planned = match former {
             Some(former) => self.install(set, install, former, &mut at),
             None => install_plan(&install.dest, Outcome::RolledBack),
         };

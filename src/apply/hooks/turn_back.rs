@@ -5,7 +5,7 @@ use super::{Spot, check, owed_run};
 use crate::apply::switch::{self, Flush, Replace, Showing};
 use crate::apply::{Applied, Apply, place};
 use crate::base::{Error, ErrorKind, HookName, Result};
-use crate::plan::{Outcome, go_back, owes_run, places, promote, returned_error};
+use crate::plan::{Outcome, Reason, go_back, owes_run, places, promote, returned_error};
 use crate::spec::{DesiredInstall, DesiredSet, Hook, Layout, under_hash};
 use crate::state::{GenerationState, Returned};
 use crate::survey::Surveyed;
@@ -85,7 +85,7 @@ pub(super) fn turn_back(
 /// Whether this run has only put back what was installed: then the version before it is not what was there.
 fn is_repair(surveyed: &Surveyed, (set, dest): &Spot) -> bool {
     let installs = surveyed.plan.sets.iter().filter(|plan| plan.name == *set).flat_map(|plan| &plan.installs);
-    installs.filter(|plan| plan.dest == *dest).any(|plan| plan.result == Outcome::Repaired)
+    installs.filter(|plan| plan.dest == *dest).any(|plan| plan.reason == Some(Reason::Drift))
 }
 
 /// The hook itself and every other with a check at one of the places taken back.
