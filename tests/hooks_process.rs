@@ -105,7 +105,9 @@ fn no_descriptor_and_no_ignored_pipe_signal_is_handed_on() -> std::io::Result<()
     let flags = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
     nix::fcntl::fcntl(&leaked, flags)?;
     assert!(leaked.as_raw_fd() > 2);
-    assert_eq!(argv(&["sh", "-c", "ls /proc/$$/fd | grep -v '^10$'"]), exit(0, "0\n1\n2\n"));
+    // Looked at by the shell itself, without a pipe of its own; some shells keep a descriptor 10.
+    let list = "for f in /proc/$$/fd/*; do n=${f##*/}; test $n = 10 || ! test -e $f || echo $n; done";
+    assert_eq!(argv(&["sh", "-c", list]), exit(0, "0\n1\n2\n"));
     let ended = argv(&["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"]);
     let values: Vec<u64> = ended.output.split_whitespace().filter_map(|word| u64::from_str_radix(word, 16).ok()).collect();
     assert!(values.len() == 2 && values[0] == 0 && values[1] & (1 << 12) == 0, "{}", ended.output);
