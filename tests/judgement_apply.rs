@@ -316,3 +316,44 @@ fn an_orphan_with_a_revoked_key_is_told_and_its_former_versions_are_purged() {
     let warnings = run.find_set("a")["warnings"].to_string();
     assert!(warnings.contains("its key is in revoked_keys"), "{warnings}");
 }
+
+#[test]
+fn an_accepted_version_that_was_never_installed_and_is_refused_now_stays_out() {
+    for (word, why) in [("names", "no certificate covers"), ("revoked", "is in revoked_keys"), ("gone", "src/a")] {
+        let (site, a) = site();
+        let new = issue(&["a.test"], 2);
+        site.source("a", &new);
+        site.remove("dest/a/privkey.pem");
+        site.write("dest/a/privkey.pem/in-the-way", "");
+        let run = site.apply(1);
+        assert_eq!(run.set("a"), "failed");
+        site.remove("dest/a/privkey.pem");
+        match word {
+            "names" => site.edit("names: [a.test]", "names: [a.test, www.a.test]"),
+            _ => site.spec(&format!("{SPEC}revoked_keys: ['{}']\n", new.fingerprint())),
+        }
+        if word == "gone" {
+            site.remove("src/a");
+        }
+        site.apply(1).says(why);
+        assert!(site.shows("dest/a", &a), "{word}");
+    }
+}
+
+#[test]
+fn a_version_that_a_check_rejected_leaves_no_key_in_the_place() {
+    let spec = SPEC
+        .replace("version: 1", "version: 1\nhooks: { h: { check: '! cmp -s [DIR]/bad [DIR]/dest/a/privkey.pem' } }")
+        .replace("install: '[DIR]/dest/a'", "install: { dest: '[DIR]/dest/a', hooks: [h] }");
+    let site = Site::new(&spec);
+    site.source("b", &issue(&["b.test"], 3));
+    site.source("a", &issue(&["a.test"], 3));
+    site.apply(0);
+    let bad = issue(&["a.test"], 2);
+    site.source("a", &bad);
+    site.write("bad", &bad.key);
+    site.apply(1);
+    let found =
+        std::process::Command::new("grep").args(["-rlF", "--", bad.key.lines().nth(1).unwrap_or_default()]).arg(site.path("dest")).output();
+    assert_eq!(found.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default(), "");
+}

@@ -80,12 +80,21 @@ fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applie
         .iter()
         .flat_map(|set| set.installs.iter().filter(|i| !i.steps.is_empty() || i.leftovers).map(move |install| (&set.name, &install.dest)))
         .collect();
+    // Where a check took a version back, what the state does not know is that version.
+    let rejected: BTreeSet<(&SetName, &AbsPath)> = surveyed
+        .plan
+        .sets
+        .iter()
+        .flat_map(|set| set.installs.iter().filter(|i| i.result == Outcome::RolledBack).map(move |install| (&set.name, &install.dest)))
+        .filter(|place| touched.contains(place))
+        .collect();
     let kept: BTreeMap<(&SetName, &AbsPath), usize> = sets
         .iter()
         .flat_map(|set| set.installs.iter().map(move |install| ((&set.name, &install.dest), install.rest.keep as usize)))
         .collect();
     for recorded in &mut apply.state.installs {
-        let purged = forget_revoked(recorded, &apply.desired.revoked);
+        let rejects = rejected.contains(&(&recorded.set, &recorded.dest));
+        let purged = forget_revoked(recorded, &apply.desired.revoked) || rejects;
         // An orphan keeps all it has but a revoked key.
         let keep = kept.get(&(&recorded.set, &recorded.dest)).copied().unwrap_or(usize::MAX);
         if !purged && recorded.former.len() <= keep && !touched.contains(&(&recorded.set, &recorded.dest)) {

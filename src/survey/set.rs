@@ -105,6 +105,12 @@ impl Survey<'_> {
         }
     }
 
+    /// Whether this version was accepted once and may not be installed any more: then what is installed is left alone.
+    fn is_out(&self, set: &DesiredSet, plan: &SetPlan, digest: Digest) -> bool {
+        let known = self.state.sets.get(&set.name).filter(|known| known.digest == digest);
+        known.is_some_and(|known| plan.result == Outcome::Refused || known.facts.has_key_of(&self.desired.revoked))
+    }
+
     /// Whether a rollback holds the set at a version whose key has been revoked since: nothing to stay at.
     fn holds_revoked(&self, set: &SetName) -> bool {
         let Some(hold) = self.state.sets.get(set).and_then(|known| known.hold.as_ref()) else { return false };
@@ -131,7 +137,11 @@ impl Survey<'_> {
             recorded.returned = None;
         }
         let Some(returned) = returned else {
-            return self.install(set, install, digest, &mut at);
+            let digest = if self.is_out(set, plan, digest) { current.and_then(|current| current.digest) } else { Some(digest) };
+            return match digest {
+                Some(digest) => self.install(set, install, digest, &mut at),
+                None => install_plan(&install.dest, Outcome::Unchanged),
+            };
         };
         // What the present spec did not shape is not held against it: that would bring back what the check rejects.
         let former = current.filter(|current| current.shaped == shape_of(install)).and_then(|current| current.digest);
