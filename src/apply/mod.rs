@@ -22,7 +22,7 @@ use crate::plan::{FileSource, HookReport, InstallPlan, Outcome, SetPlan, Step, b
 use crate::progress::Progress;
 use crate::spec::{Desired, DesiredInstall, DesiredSet};
 use crate::state::{Cache, Inode, State, Store};
-use crate::survey::Surveyed;
+use crate::survey::{Stored, Surveyed};
 use place::{Origin, Place};
 use std::collections::BTreeMap;
 use switch::{Flush, Replace, Showing};
@@ -97,7 +97,8 @@ impl Apply<'_> {
         let mut applied = Applied { hooks: Vec::new(), errors: Vec::new(), warnings: Vec::new() };
         let mut works = works(&sets, surveyed);
         let flush = if works.len() > MANY { Flush::Together } else { Flush::Each };
-        self.each(&mut works, surveyed, Self::stage);
+        self.keep_store(&mut works, surveyed, &mut applied.errors);
+        self.each(&mut works, surveyed, |apply, work, plan| apply.stage(work, plan, flush));
         self.barrier(&works, surveyed, flush, &mut applied.errors);
         self.each(&mut works, surveyed, |apply, work, plan| apply.adopt_and_link(work, plan, flush));
         self.barrier(&works, surveyed, flush, &mut applied.errors);
@@ -110,6 +111,18 @@ impl Apply<'_> {
         surveyed.plan.sets.iter_mut().for_each(sum_up);
         surveyed.sets = sets;
         applied
+    }
+
+    /// What was accepted is in the store for good before anything is built of it; otherwise nothing is.
+    fn keep_store(&mut self, works: &mut Vec<Work<'_>>, surveyed: &mut Surveyed, errors: &mut Vec<Error>) {
+        if surveyed.stored == Stored::Something
+            && let Err(error) = Store::new(self.state_dir, self.at).flush()
+        {
+            for work in works.drain(..) {
+                fail(&mut surveyed.plan.sets[work.at.0].installs[work.at.1], error.clone());
+            }
+            errors.push(error);
+        }
     }
 
     /// Does one phase for every install that is still in the run.
@@ -132,10 +145,10 @@ impl Apply<'_> {
     }
 
     /// 6. Everything new is built beside what is there.
-    fn stage(&mut self, work: &mut Work<'_>, plan: &mut InstallPlan) -> Result<()> {
+    fn stage(&mut self, work: &mut Work<'_>, plan: &mut InstallPlan, flush: Flush) -> Result<()> {
         self.progress.step(work.set.name.as_str());
         let (set, install) = (&work.set.name, work.install);
-        let (place, origin) = place::make(&install.dest, set, &install.rest, self.us)?;
+        let (place, origin) = place::make(&install.dest, set, &install.rest, self.us, flush)?;
         if origin == Origin::Made {
             self.made.insert(install.dest.clone(), place.inode);
         } else if plan.inode != Some(place.inode) && self.made.get(&install.dest) != Some(&place.inode) {

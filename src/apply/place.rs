@@ -1,5 +1,6 @@
 //! One `dest` opened for work: the directory, certsync's own folder in it, the set's folder in that.
 
+use super::switch::Flush;
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, SetName};
 use crate::host::{Dir, Durability, Kind, unique, users, walk, write_atomic};
 use crate::observe::{META, META_MODE, OWNER_FILE, is_leftover, own_dir};
@@ -41,8 +42,8 @@ pub(super) fn open(dest: &AbsPath, set: &SetName) -> Result<Place> {
 }
 
 /// Opens `dest`, making it with its owner, group and mode where it is missing, and what is missing of our folders in it.
-pub(super) fn make(dest: &AbsPath, set: &SetName, rest: &InstallRest, us: &str) -> Result<(Place, Origin)> {
-    let (dir, origin) = make_dest(dest, rest)?;
+pub(super) fn make(dest: &AbsPath, set: &SetName, rest: &InstallRest, us: &str, flush: Flush) -> Result<(Place, Origin)> {
+    let (dir, origin) = make_dest(dest, rest, flush)?;
     let make = || -> io::Result<Place> {
         let own = (users::running_user().uid, users::running_group().1);
         let meta = match own_dir(&dir, META)? {
@@ -54,14 +55,14 @@ pub(super) fn make(dest: &AbsPath, set: &SetName, rest: &InstallRest, us: &str) 
             }
             None => {
                 sweep(&dir)?;
-                make_meta(&dir, own, us)?
+                make_meta(&dir, own, us, flush)?
             }
         };
         let set_dir = match own_dir(&meta, set.as_str())? {
             Some(found) => found,
             None => {
                 let made = meta.make_finished_dir(OsStr::new(set.as_str()), own, META_MODE)?;
-                meta.sync()?;
+                flush.sync(&meta)?;
                 made
             }
         };
@@ -70,7 +71,7 @@ pub(super) fn make(dest: &AbsPath, set: &SetName, rest: &InstallRest, us: &str) 
     Ok((make().map_err(|e| Error::io(ErrorKind::Install, dest, &e))?, origin))
 }
 
-fn make_dest(dest: &AbsPath, rest: &InstallRest) -> Result<(Dir, Origin)> {
+fn make_dest(dest: &AbsPath, rest: &InstallRest, flush: Flush) -> Result<(Dir, Origin)> {
     let walked = walk::to(dest)?;
     if walked.missing.is_empty() {
         return Ok((walked.dir, Origin::Found));
@@ -78,7 +79,7 @@ fn make_dest(dest: &AbsPath, rest: &InstallRest) -> Result<(Dir, Origin)> {
     let (parent, name) = walk::make_parents(dest)?;
     match parent.make_finished_dir(OsStr::new(&name), (rest.owner.id, rest.group.id), rest.dir_mode) {
         Ok(made) => {
-            parent.sync().map_err(|e| Error::io(ErrorKind::Install, dest, &e))?;
+            flush.sync(&parent).map_err(|e| Error::io(ErrorKind::Install, dest, &e))?;
             Ok((made, Origin::Made))
         }
         Err(error) => Err(Error::io(ErrorKind::Install, dest, &error)),
@@ -86,15 +87,17 @@ fn make_dest(dest: &AbsPath, rest: &InstallRest) -> Result<(Dir, Origin)> {
 }
 
 /// `.certsync` appears with its `owner` file in it, so that two state directories can never both take a `dest`.
-fn make_meta(dest: &Dir, own: (u32, u32), us: &str) -> io::Result<Dir> {
+fn make_meta(dest: &Dir, own: (u32, u32), us: &str, flush: Flush) -> io::Result<Dir> {
     let hidden = unique(".new-");
     let meta = dest.make_dir(OsStr::new(&hidden))?;
     let done = (|| {
         meta.create_file(OsStr::new(OWNER_FILE), owner_text(us).as_bytes(), own, OWNER_MODE)?;
-        meta.sync_file(OsStr::new(OWNER_FILE))?;
+        if flush == Flush::Each {
+            meta.sync_file(OsStr::new(OWNER_FILE))?;
+        }
         meta.adjust(own, META_MODE)?;
         dest.rename_new(OsStr::new(&hidden), dest, OsStr::new(META))?;
-        dest.sync()
+        flush.sync(dest)
     })();
     if let Err(error) = done {
         let _ = dest.remove_tree(OsStr::new(&hidden));

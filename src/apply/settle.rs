@@ -8,7 +8,7 @@ use crate::plan::Outcome;
 use crate::spec::DesiredSet;
 use crate::state::requests::Scope;
 use crate::state::{InstallState, Store};
-use crate::survey::{Keep, Retry, Sources, Survey, Surveyed};
+use crate::survey::{Keep, Retry, Sources, Stored, Survey, Surveyed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
@@ -47,6 +47,7 @@ fn look_again(apply: &mut Apply<'_>, surveyed: &mut Surveyed) {
         us: apply.us.to_owned(),
         now: apply.now,
         progress: crate::progress::Progress::hidden(crate::progress::Kind::Looking),
+        stored: Stored::Nothing,
     }
     .run();
     let found: BTreeMap<(&SetName, &AbsPath), _> =

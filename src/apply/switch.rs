@@ -46,6 +46,16 @@ pub(super) enum Flush {
     Together,
 }
 
+impl Flush {
+    /// Brings a directory to disk, unless that is left to the barrier.
+    pub fn sync(self, dir: &Dir) -> io::Result<()> {
+        match self {
+            Flush::Each => dir.sync(),
+            Flush::Together => Ok(()),
+        }
+    }
+}
+
 /// Which generation is to be shown, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Showing<'a> {
@@ -72,10 +82,7 @@ pub(super) fn publish(place: &Place, showing: Showing<'_>, paths: &[RelPath], re
             };
             renamed.map_err(|e| not_free(dest, path, &e))?;
         }
-        match showing.flush {
-            Flush::Each => ready.iter().try_for_each(|(_, dir, _)| dir.sync()).map_err(|e| Error::io(ErrorKind::Install, dest, &e)),
-            Flush::Together => Ok(()),
-        }
+        ready.iter().try_for_each(|(_, dir, _)| showing.flush.sync(dir)).map_err(|e| Error::io(ErrorKind::Install, dest, &e))
     });
     if result.is_err() {
         for (hidden, _, _) in &ready {

@@ -13,7 +13,7 @@ use crate::spec::{Desired, load};
 use crate::state::requests::{self, Request, Scope};
 use crate::state::turn::{Outcome as TurnOutcome, Turn, again, take_turn};
 use crate::state::{Belief, Cache, State, Store};
-use crate::survey::{Keep, Retry, Sources, Survey, Surveyed};
+use crate::survey::{Keep, Retry, Sources, Stored, Survey, Surveyed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -125,6 +125,7 @@ impl Session {
             us: self.at.to_string(),
             now: self.now,
             progress: Progress::new(look.progress, Kind::Looking, total),
+            stored: Stored::Nothing,
         }
         .run()
     }

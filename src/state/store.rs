@@ -45,13 +45,17 @@ impl<'a> Store<'a> {
         matches!(found, Ok(Some(stat)) if stat.kind == Kind::Dir)
     }
 
-    /// Puts a version there, durably; where it is there already nothing is done.
+    /// Puts a version there, on disk only after [`Store::flush`]; where it is there already, whole, nothing is done.
     ///
     /// # Errors
     /// Kind `State`.
     pub fn commit(&self, set: &SetName, material: &Material, revision: u64) -> Result<()> {
         if self.holds(set, &material.digest()) {
-            return Ok(());
+            // A power cut may have left a version that is named but not whole.
+            if self.load(set, &material.digest()).is_ok() {
+                return Ok(());
+            }
+            self.purge_version(set, &material.digest())?;
         }
         self.try_commit(set, material, revision).map_err(|e| self.wrong(set, &e))
     }
@@ -72,7 +76,6 @@ impl<'a> Store<'a> {
                 }
                 at.create_file(OsStr::new(leaf), file.bytes.expose(), owner, PRIVATE_FILE)?;
             }
-            new.sync_file_system()?;
             let digest = material.digest().to_string();
             write_atomic(
                 &set_dir,
@@ -81,15 +84,21 @@ impl<'a> Store<'a> {
                 PRIVATE_FILE,
                 Durability::Eventually,
             )?;
-            set_dir.rename_new(OsStr::new(&name), &set_dir, OsStr::new(&digest))?;
-            set_dir.sync()?;
-            store.sync()
+            set_dir.rename_new(OsStr::new(&name), &set_dir, OsStr::new(&digest))
         })();
         if result.is_err() {
             // What is left is swept at the next start; the first error is the one to report.
             let _ = set_dir.remove_tree(OsStr::new(&name));
         }
         result
+    }
+
+    /// Everything put there so far is on disk; due before the state names it.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn flush(&self) -> Result<()> {
+        self.state_dir.sync_file_system().map_err(|e| Error::io(ErrorKind::State, format!("{}/store", self.at), &e))
     }
 
     /// Reads a version back and holds it against its digest.

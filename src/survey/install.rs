@@ -1,6 +1,6 @@
 //! One place: observed cheaply first, closely only where something differs.
 
-use super::{Keep, NO_FACTS, Survey, install_plan};
+use super::{Keep, NO_FACTS, Stored, Survey, install_plan};
 use crate::base::{Digest, Error, ErrorKind, RelPath, Result};
 use crate::collect::reread;
 use crate::host::users;
@@ -103,6 +103,7 @@ impl Survey<'_> {
         match self.keep {
             Keep::InStore => {
                 self.store()?.purge_version(&set.name, &material.digest())?;
+                self.stored = Stored::Something;
                 self.store()?.commit(&set.name, material, revision)
             }
             Keep::InMemory => Ok(()),

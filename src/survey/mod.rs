@@ -68,6 +68,8 @@ pub struct Survey<'a> {
     pub now: i64,
     /// Progress on a terminal.
     pub progress: Progress,
+    /// Whether anything was put into the store yet.
+    pub stored: Stored,
 }
 
 /// What was found.
@@ -79,6 +81,18 @@ pub struct Surveyed {
     pub sets: Vec<DesiredSet>,
     /// Patterns that match something.
     pub matched: BTreeSet<SetName>,
+    /// Whether the store has got something that is not surely on disk.
+    pub stored: Stored,
+}
+
+/// Whether a survey put something into the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// No.
+    #[default]
+    Nothing,
+    /// It did.
+    Something,
 }
 
 impl Survey<'_> {
@@ -100,6 +114,7 @@ impl Survey<'_> {
             }
         }
         self.progress.finish();
+        surveyed.stored = self.stored;
         if self.scope == Scope::All {
             add_orphans(&mut surveyed, self.state, &self.desired.revoked, self.now);
         }

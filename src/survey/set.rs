@@ -1,7 +1,7 @@
 //! One set: which version it should have, and what that means at each of its places.
 
 use super::install::Place;
-use super::{Keep, Retry, Sources, Survey, install_plan, set_plan};
+use super::{Keep, Retry, Sources, Stored, Survey, install_plan, set_plan};
 use crate::base::{AbsPath, Digest, Error, Result, SetName};
 use crate::collect::{Found, collect};
 use crate::host::clock;
@@ -70,6 +70,7 @@ impl Survey<'_> {
         };
         if self.keep == Keep::InStore {
             self.store()?.commit(&set.name, material, revision)?;
+            self.stored = Stored::Something;
         }
         let hold = known.and_then(|known| known.hold.clone());
         let state = SetState {
