@@ -141,3 +141,14 @@ fn a_set_of_a_pattern_that_matches_no_more_is_an_orphan() {
     site.call(&["remove", "b"]).ends(1).says("matches nothing any more");
     assert!(site.has("dest/b/privkey.pem"));
 }
+
+#[test]
+fn the_last_set_can_be_taken_out_of_the_spec_and_removed() {
+    let (site, _) = site();
+    site.spec("version: 1\ncerts: {}\n");
+    site.apply(0);
+    for set in ["a", "b"] {
+        site.call(&["remove", set]).ends(0);
+    }
+    assert!(!site.has("shared") && !site.has("dest/1"));
+}

@@ -267,7 +267,9 @@ fn one_turn(
     report.settle(Tense::Done);
     let names: Vec<String> = read.into_iter().filter(|(_, request)| served.covers(&request.scope)).map(|(name, _)| name).collect();
     requests::remove(dir, &names)?;
-    for (name, due) in [(LAST_RUN, true), (LAST_SUCCESS, !report.failed)] {
+    // The good end of a run over some sets says nothing of the others.
+    let whole = served == Scope::All;
+    for (name, due) in [(LAST_RUN, whole || report.failed), (LAST_SUCCESS, whole && !report.failed)] {
         if due && let Err(error) = dir.touch(OsStr::new(name)) {
             report.warnings.push(Error::io(ErrorKind::State, format!("{}/{name}", wish.place.state_dir), &error).to_string());
         }
