@@ -61,6 +61,7 @@ pub(super) fn make(dest: &AbsPath, set: &SetName, rest: &InstallRest, us: &str, 
         let set_dir = match own_dir(&meta, set.as_str())? {
             Some(found) => found,
             None => {
+                sweep(&meta)?;
                 let made = meta.make_finished_dir(OsStr::new(set.as_str()), own, META_MODE)?;
                 flush.sync(&meta)?;
                 made
@@ -111,7 +112,7 @@ fn owner_text(us: &str) -> String {
 }
 
 /// Removes what a run left here that was killed while it made a folder: it holds an `owner` file at most.
-fn sweep(dir: &Dir) -> io::Result<()> {
+pub(super) fn sweep(dir: &Dir) -> io::Result<()> {
     let own = users::running_user().uid;
     for entry in dir.entries()?.into_iter().filter(|entry| entry.kind == Kind::Dir && is_leftover(&entry.name)) {
         let Some(left) = dir.find_dir(&entry.name)?.filter(|left| left.stat().is_ok_and(|stat| stat.uid == own)) else { continue };

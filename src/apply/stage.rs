@@ -1,6 +1,6 @@
 //! Building a generation: whole, under a temporary name, then renamed.
 
-use super::place::Place;
+use super::place::{Place, sweep};
 use crate::base::{Error, ErrorKind, Mode, RelPath, Result, Secret};
 use crate::host::{Dir, unique};
 use crate::material::RenderedFile;
@@ -130,6 +130,7 @@ pub(super) fn folders_in_dest(place: &Place, steps: &[&str], owner: (u32, u32), 
         dir = match dir.find_dir(OsStr::new(step))? {
             Some(found) => found,
             None => {
+                sweep(&dir)?;
                 let made = dir.make_finished_dir(OsStr::new(step), owner, mode)?;
                 dir.sync()?;
                 made

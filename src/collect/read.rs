@@ -5,7 +5,7 @@ use crate::host::source::{Source, SourceFile};
 use crate::host::{Stat, clock};
 use crate::material::{Judging, Material, Refusal, judge, kind_of};
 use crate::spec::{Accept, Desired, DesiredSet, Limits, Matcher};
-use crate::state::{Cache, Known, State};
+use crate::state::{Acl, Cache, Known, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found at a set's source.
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
         let (bytes, stat) = self.source.read(&file.path, self.limits.file)?;
         let sha256 = bytes.sha256();
         if self.source.stamps_are_sound() {
-            cache.record(&stat, Known { sha256, kind: kind_of(bytes.expose()) }, clock);
+            cache.record(&stat, Known { sha256, kind: kind_of(bytes.expose()), acl: Acl::Unknown }, clock);
         }
         Ok((bytes, sha256, stat))
     }

@@ -6,7 +6,8 @@ use super::place::input;
 use crate::apply::{Apply, recover};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
 use crate::collect::{Accepted, name_sets};
-use crate::host::{Dir, Durability, clock, users, walk, write_atomic};
+use crate::host::{Dir, Durability, Kind as HostKind, clock, users, walk, write_atomic};
+use crate::observe::is_leftover;
 use crate::plan::{Outcome, Reason, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, load};
@@ -87,6 +88,9 @@ impl Session {
         let dir = walk::open_private(&place.state_dir)?;
         if judging.state == StateChoice::New {
             State::set_aside(&dir, &place.state_dir, clock::unix_seconds())?;
+        }
+        if let Err(error) = sweep(&dir) {
+            tracing::warn!("{}: what a killed run left could not be removed: {error}", place.state_dir);
         }
         Ok(Session::open(desired, place, Some(dir), judging)?)
     }
@@ -185,6 +189,13 @@ impl Session {
         };
         (time(LAST_RUN), time(LAST_SUCCESS))
     }
+}
+
+/// Removes what a killed run left half written. Files only: a folder of this name may be another process's, which is about to leave a
+/// request without the lock.
+fn sweep(dir: &Dir) -> std::io::Result<()> {
+    let left = dir.entries()?.into_iter().filter(|entry| entry.kind == HostKind::File && is_leftover(&entry.name));
+    left.map(|entry| dir.unlink(&entry.name)).collect()
 }
 
 /// A state that another host wrote says nothing about the services of this one: every hook is owed.

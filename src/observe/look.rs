@@ -4,7 +4,7 @@ use super::{CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, Observ
 use crate::base::{AbsPath, Error, ErrorKind, GenerationHash, RelPath, Result, Secret, SetName, escape, printable};
 use crate::host::{Dir, Kind, Stat, clock, users, walk};
 use crate::material::{Description, FileKind, describe, kind_of};
-use crate::state::{Cache, Inode, Known};
+use crate::state::{Acl, Cache, Inode, Known};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
@@ -141,23 +141,24 @@ impl Looker<'_> {
         if stat.kind != Kind::File || stat.size > self.how.largest {
             return Ok(described(&stat, None, None));
         }
-        let wider = dir.has_wider_acl(Some(name))?;
         if self.how.depth == Depth::Metadata
-            && let Some(known) = self.cache.find(&stat)
+            && let Some(known) = self.cache.find(&stat).filter(|known| known.acl != Acl::Unknown)
         {
-            return Ok(ObservedFile { wider, ..described(&stat, Some(known), None) });
+            return Ok(described(&stat, Some(known), None));
         }
         let (bytes, stat) = dir.read_file(name, self.how.largest)?;
-        let known = self.learn(dir, &bytes, &stat, clock);
-        Ok(ObservedFile { wider, ..described(&stat, Some(known), self.words(&bytes)) })
+        let known = self.learn(dir, name, &bytes, &stat, clock)?;
+        Ok(described(&stat, Some(known), self.words(&bytes)))
     }
 
-    fn learn(&mut self, dir: &Dir, bytes: &Secret, stat: &Stat, clock: i128) -> Known {
-        let known = Known { sha256: bytes.sha256(), kind: kind_of(bytes.expose()) };
+    /// The ACL is asked for after the stat that it is recorded with: a change in between only makes the entry stale.
+    fn learn(&mut self, dir: &Dir, name: &OsStr, bytes: &Secret, stat: &Stat, clock: i128) -> io::Result<Known> {
+        let acl = if dir.has_wider_acl(Some(name))? { Acl::Wider } else { Acl::Plain };
+        let known = Known { sha256: bytes.sha256(), kind: kind_of(bytes.expose()), acl };
         if dir.stamps_are_sound().unwrap_or(false) {
             self.cache.record(stat, known, clock);
         }
-        known
+        Ok(known)
     }
 
     fn words(&self, bytes: &Secret) -> Option<Description> {
@@ -203,7 +204,7 @@ fn described(stat: &Stat, known: Option<Known>, description: Option<Description>
         uid: stat.uid,
         gid: stat.gid,
         mode: stat.mode,
-        wider: false,
+        wider: known.is_some_and(|known| known.acl == Acl::Wider),
         description,
     }
 }

@@ -3,7 +3,7 @@
 use super::diff::shape_of;
 use super::differ::Differ;
 use super::rights::tree_is_right;
-use super::{FileSource, NextGeneration, PlannedFile, Step};
+use super::{ContentChange, FileSource, NextGeneration, PlannedFile, Step};
 use crate::base::{ContentHash, GenerationHash};
 use crate::material::SetFacts;
 use crate::state::GenerationState;
@@ -34,12 +34,32 @@ impl Differ<'_> {
         } else {
             self.plan.record = self.unknown_current();
             self.plan.spoiled = self.is_spoiled();
+            self.changed_here_alone(hash);
         }
         self.plan.next = Some(NextGeneration { state: self.state_of(serial, hash, &files), files });
     }
 
     fn current_is(&self, hash: GenerationHash) -> bool {
-        self.s.observed.tree.as_ref().is_some_and(|tree| tree.hash == Some(hash)) && tree_is_right(self.s)
+        self.holds(hash) && tree_is_right(self.s) && !self.was_touched()
+    }
+
+    fn holds(&self, hash: GenerationHash) -> bool {
+        self.s.observed.tree.as_ref().is_some_and(|tree| tree.hash == Some(hash))
+    }
+
+    /// Whether the recorded generation is in place and holds something else than what was put there.
+    fn was_touched(&self) -> bool {
+        let recorded = self.s.recorded.and_then(|recorded| recorded.current.as_ref());
+        recorded.is_some_and(|current| self.s.observed.current.as_ref() == Some(&current.name) && !self.holds(current.hash))
+    }
+
+    /// A file that only this host has, since it is gone from the source, can be changed here without anything to restore
+    /// it from: it is carried as it is, and readers have seen other bytes.
+    fn changed_here_alone(&mut self, hash: GenerationHash) {
+        if self.holds(hash) && self.was_touched() {
+            self.plan.content = ContentChange::Different;
+            self.plan.notes.push("a file that the source no longer has was changed on this host: it is carried on as it is now".into());
+        }
     }
 
     /// What the state must learn of the generation in place, if it does not know it already.

@@ -5,7 +5,7 @@
 //! `mmap` may not move it; `--verify-content` reads everything.
 //!
 //! Format: a tag, the boot id, then 73 bytes an entry: device, inode, size (u64), mtime, ctime (i64 nanoseconds), all
-//! little-endian, SHA-256, kind; at the end the SHA-256 of all that.
+//! little-endian, SHA-256, kind and ACL; at the end the SHA-256 of all that.
 
 use crate::base::ContentHash;
 use crate::host::Stat;
@@ -13,7 +13,7 @@ use crate::material::FileKind;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
-const TAG: &[u8] = b"certsync cache 1\n";
+const TAG: &[u8] = b"certsync cache 2\n";
 const ENTRY: usize = 8 * 5 + 32 + 1;
 
 /// What is known of one content.
@@ -23,6 +23,19 @@ pub struct Known {
     pub sha256: ContentHash,
     /// What it was recognised as.
     pub kind: FileKind,
+    /// Whether an ACL widens access; like a change of content, a change of it moves the ctime.
+    pub acl: Acl,
+}
+
+/// What is known of a file's ACL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acl {
+    /// It was not looked at.
+    Unknown,
+    /// There is none that grants more than the mode shows.
+    Plain,
+    /// There is.
+    Wider,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +120,9 @@ impl Cache {
             out.extend_from_slice(&stamp.mtime.to_le_bytes());
             out.extend_from_slice(&stamp.ctime.to_le_bytes());
             out.extend_from_slice(known.sha256.as_bytes());
-            out.push(KINDS.iter().position(|kind| *kind == known.kind).unwrap_or(KINDS.len() - 1) as u8);
+            let kind = KINDS.iter().position(|kind| *kind == known.kind).unwrap_or(KINDS.len() - 1);
+            let acl = ACLS.iter().position(|acl| *acl == known.acl).unwrap_or(0);
+            out.push((acl * KINDS.len() + kind) as u8);
         }
         let sum = Sha256::digest(&out);
         out.extend_from_slice(&sum);
@@ -124,6 +139,8 @@ const KINDS: [FileKind; 7] = [
     FileKind::PrivateKey,
     FileKind::Unrecognised,
 ];
+
+const ACLS: [Acl; 3] = [Acl::Unknown, Acl::Plain, Acl::Wider];
 
 fn stamp_of(stat: &Stat) -> Option<Stamp> {
     Some(Stamp { size: stat.size, mtime: i64::try_from(stat.mtime).ok()?, ctime: i64::try_from(stat.ctime).ok()? })
@@ -143,15 +160,16 @@ fn parse(bytes: &[u8], boot: &str) -> Option<HashMap<(u64, u64), (Stamp, Known)>
         let number = |at: usize| entry.get(at * 8..at * 8 + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
         let stamp = Stamp { size: number(2)?, mtime: number(3)?.cast_signed(), ctime: number(4)?.cast_signed() };
         let sha256 = ContentHash::from_bytes(entry.get(40..72)?.try_into().ok()?);
-        let kind = *KINDS.get(usize::from(*entry.get(72)?))?;
-        known.insert((number(0)?, number(1)?), (stamp, Known { sha256, kind }));
+        let last = usize::from(*entry.get(72)?);
+        let (kind, acl) = (*KINDS.get(last % KINDS.len())?, *ACLS.get(last / KINDS.len())?);
+        known.insert((number(0)?, number(1)?), (stamp, Known { sha256, kind, acl }));
     }
     Some(known)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Belief, Cache, Known};
+    use super::{Acl, Belief, Cache, Known};
     use crate::base::{ContentHash, Mode};
     use crate::host::{Kind, Stat};
     use crate::material::FileKind;
@@ -161,7 +179,7 @@ mod tests {
     }
 
     fn known() -> Known {
-        Known { sha256: ContentHash::of(b"x"), kind: FileKind::PrivateKey }
+        Known { sha256: ContentHash::of(b"x"), kind: FileKind::PrivateKey, acl: Acl::Wider }
     }
 
     #[test]

@@ -9,6 +9,6 @@ mod test_dir;
 pub mod turn;
 mod types;
 
-pub use cache::{Belief, Cache, Known};
+pub use cache::{Acl, Belief, Cache, Known};
 pub use store::{Store, short};
 pub use types::{GenerationState, Hold, Inode, InstallState, Mark, Returned, STATE_VERSION, SetState, State};

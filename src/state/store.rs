@@ -65,6 +65,7 @@ impl<'a> Store<'a> {
         let owner = (owner.uid, owner.gid);
         let store = open_or_make(self.state_dir, "store", owner)?;
         let set_dir = open_or_make(&store, set.as_str(), owner)?;
+        sweep(&set_dir)?;
         let name = unique(".new-");
         let result = (|| {
             let new = set_dir.make_dir(OsStr::new(&name))?;
@@ -87,7 +88,7 @@ impl<'a> Store<'a> {
             set_dir.rename_new(OsStr::new(&name), &set_dir, OsStr::new(&digest))
         })();
         if result.is_err() {
-            // What is left is swept at the next start; the first error is the one to report.
+            // What is left is swept by the next commit; the first error is the one to report.
             let _ = set_dir.remove_tree(OsStr::new(&name));
         }
         result
@@ -167,6 +168,12 @@ impl<'a> Store<'a> {
         };
         purge().map_err(|e| self.wrong(set, &e))
     }
+}
+
+/// What a killed run left half written.
+fn sweep(set_dir: &Dir) -> io::Result<()> {
+    let left = set_dir.entries()?.into_iter().filter(|entry| entry.name.as_encoded_bytes().starts_with(b".new-"));
+    left.map(|entry| set_dir.remove_tree(&entry.name)).collect()
 }
 
 /// The first digits of a digest, as shown to people.

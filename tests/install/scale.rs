@@ -1,1 +1,53 @@
-//! To come.
+//! Many sets: time grows with their number, not with its square.
+
+use super::host::Host;
+use super::pairs::Pair;
+use std::fs;
+use std::time::{Duration, Instant};
+
+const MANY: &str = "\
+version: 1
+hooks:
+  log: { run: \"echo ran >> [DIR]/hooks.log\" }
+certs:
+  lineages:
+    source: live/*
+    install: { dest: \"ssl/{name}\", hooks: [log] }
+";
+
+fn many(count: usize) -> Host {
+    let host = Host::new();
+    host.spec(MANY);
+    let pair = Pair::new("site.test", 1);
+    for number in 0..count {
+        let folder = host.at(&format!("live/n{number:05}"));
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("tls.crt"), pair.fullchain()).expect("a file");
+        fs::write(folder.join("tls.key"), &pair.key).expect("a file");
+    }
+    host
+}
+
+fn timed(call: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    call();
+    start.elapsed()
+}
+
+#[test]
+fn time_grows_with_the_number_of_sets_and_not_with_its_square() {
+    let (few, lots) = (many(100), many(800));
+    let steps: [(&str, &dyn Fn(&Host)); 4] = [
+        ("first apply", &|host| drop(host.apply().has_status(2))),
+        ("second apply", &|host| drop(host.apply().has_status(0))),
+        ("plan", &|host| drop(host.plan().has_status(0))),
+        ("status", &|host| assert!(host.command(&["status"]).output().expect("it runs").status.success())),
+    ];
+    for (name, step) in steps {
+        let (small, large) = (timed(|| step(&few)), timed(|| step(&lots)));
+        // Eight times as many; 64 times as long would be a square. The slack is for a busy machine.
+        assert!(large < small * 24 + Duration::from_secs(1), "{name}: {small:?} for 100, {large:?} for 800");
+        eprintln!("{name}: {small:?} for 100, {large:?} for 800");
+    }
+    assert_eq!(lots.hooks(), 1);
+}
