@@ -194,8 +194,8 @@ impl Session {
 /// Removes what a killed run left half written. Files only: a folder of this name may be another process's, which is about to leave a
 /// request without the lock.
 fn sweep(dir: &Dir) -> std::io::Result<()> {
-    let left = dir.entries()?.into_iter().filter(|entry| entry.kind == HostKind::File && is_leftover(&entry.name));
-    left.map(|entry| dir.unlink(&entry.name)).collect()
+    let mut left = dir.entries()?.into_iter().filter(|entry| entry.kind == HostKind::File && is_leftover(&entry.name));
+    left.try_for_each(|entry| dir.unlink(&entry.name))
 }
 
 /// A state that another host wrote says nothing about the services of this one: every hook is owed.

@@ -172,8 +172,8 @@ impl<'a> Store<'a> {
 
 /// What a killed run left half written.
 fn sweep(set_dir: &Dir) -> io::Result<()> {
-    let left = set_dir.entries()?.into_iter().filter(|entry| entry.name.as_encoded_bytes().starts_with(b".new-"));
-    left.map(|entry| set_dir.remove_tree(&entry.name)).collect()
+    let mut left = set_dir.entries()?.into_iter().filter(|entry| entry.name.as_encoded_bytes().starts_with(b".new-"));
+    left.try_for_each(|entry| set_dir.remove_tree(&entry.name))
 }
 
 /// The first digits of a digest, as shown to people.

@@ -160,7 +160,7 @@ fn fewer_generations_are_kept_as_soon_as_the_spec_says_so() {
 
 #[test]
 fn modes_are_what_the_spec_says_whatever_the_umask() {
-    for umask in ["000", "077", "777"] {
+    for umask in ["000", "022", "077"] {
         for layout in ["generations", "flat"] {
             let (host, _) = Host::one(&format!("layout: {layout}, dir_mode: drwxr-s---, file_mode: -rw-r--r--, key_mode: '0640'"));
             host.write("live/sub/extra.txt", "text");

@@ -77,7 +77,11 @@ pub(super) fn resolve(context: &Context<'_>, written: &Named<'_, SetName, CertSp
     // `certs: {}` is how the last set is taken out; no `certs` at all is a slip.
     if written.is_empty() && !certs.is_written() {
         let pos = Pos { file: 0, line: 1, column: 1, length: 1 };
-        context.fault(pos, "the spec names no certificate set", "write one below `certs:`, with `source` and `install`; `certs: {}` means none");
+        context.fault(
+            pos,
+            "the spec names no certificate set",
+            "write one below `certs:`, with `source` and `install`; `certs: {}` means none",
+        );
     }
     sets
 }
