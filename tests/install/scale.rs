@@ -28,6 +28,8 @@ fn many(count: usize) -> Host {
     host
 }
 
+type Step = fn(&Host);
+
 fn timed(call: impl FnOnce()) -> Duration {
     let start = Instant::now();
     call();
@@ -37,11 +39,11 @@ fn timed(call: impl FnOnce()) -> Duration {
 #[test]
 fn time_grows_with_the_number_of_sets_and_not_with_its_square() {
     let (few, lots) = (many(100), many(800));
-    let steps: [(&str, &dyn Fn(&Host)); 4] = [
-        ("first apply", &|host| drop(host.apply().has_status(2))),
-        ("second apply", &|host| drop(host.apply().has_status(0))),
-        ("plan", &|host| drop(host.plan().has_status(0))),
-        ("status", &|host| assert!(host.command(&["status"]).output().expect("it runs").status.success())),
+    let steps: [(&str, Step); 4] = [
+        ("first apply", |host| drop(host.apply().has_status(2))),
+        ("second apply", |host| drop(host.apply().has_status(0))),
+        ("plan", |host| drop(host.plan().has_status(0))),
+        ("status", |host| assert!(host.command(&["status"]).output().expect("it runs").status.success())),
     ];
     for (name, step) in steps {
         let (small, large) = (timed(|| step(&few)), timed(|| step(&lots)));
