@@ -212,3 +212,45 @@ fn drift_is_repaired_without_the_source() {
         host.quiet();
     }
 }
+
+#[test]
+fn a_current_that_somebody_pointed_at_the_former_generation_is_repaired() {
+    for (layout, hooks) in [("generations", 1), ("flat", 0)] {
+        let (host, _) = Host::installed(&format!("layout: {layout}"));
+        let former = host.current("ssl", "site");
+        let pair = host.renew(2);
+        host.apply().has_status(2);
+        host.forget_hooks();
+        host.remove("ssl/.certsync/site/current");
+        symlink(&former, host.at("ssl/.certsync/site/current")).expect("a link");
+        host.planned_and_applied("repaired", "drift");
+        host.shows("ssl", &pair);
+        assert_eq!(host.hooks(), hooks, "{layout}");
+        let state = host.state();
+        let names: Vec<_> = state["installs"][0]["former"].as_array().into_iter().flatten().map(|former| former["name"].clone()).collect();
+        assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1), "{names:?}");
+    }
+}
+
+#[test]
+fn an_owed_hook_stays_owed_whatever_else_changes() {
+    let spec = super::host::ONE.replace("echo ran", "test -e [DIR]/ok && echo ran");
+    for change in [
+        |host: &Host| host.remove("ssl/.certsync"),
+        |host: &Host| host.mode("ssl/privkey.pem", 0o640),
+        |host: &Host| host.remove("ssl/.certsync/owner"),
+    ] {
+        for layout in LAYOUTS {
+            let host = Host::new();
+            host.spec(&spec.replace('%', &format!(", layout: {layout}")));
+            host.source("live", &super::pairs::Pair::new("site.test", 1));
+            host.apply().has_status(6);
+            change(&host);
+            host.apply().has_status(6);
+            host.write("ok", "");
+            host.apply().has_status(2);
+            assert_eq!(host.hooks(), 1, "{layout}");
+            host.quiet();
+        }
+    }
+}
