@@ -103,9 +103,14 @@ cases! {
     bad_chain_of_ec_with_a_forged_leaf
     bad_chain_out_of_order
     bad_chain_with_a_forged_leaf
+    bad_empty_fullchain
+    bad_empty_key
     bad_expired
     bad_expired_a_second_ago
     bad_expired_without_keys
+    bad_garbage
+    bad_half_renewed
+    bad_half_renewed_the_other_way
     bad_joined_key_of_another
     bad_key_alone
     bad_key_beside_a_ca_bundle
@@ -134,6 +139,7 @@ cases! {
     bad_wildcard_too_deep
     bad_wildcard_wanted
     bad_wildcard_without_apex
+    bad_zeros
     good_acme_sh
     good_addresses
     good_ca_bundle

@@ -4,6 +4,7 @@ use super::certificate::Certificate;
 use super::chain;
 use super::contents::{Contents, Item, is_certificate_label};
 use super::facts::{Leaf, SetFacts};
+use super::half;
 use super::key::Key;
 use super::name::covers;
 use super::set::{Material, join};
@@ -70,7 +71,9 @@ pub fn judge(material: &Material, under: &Judging) -> Result<(), Vec<Refusal>> {
     let shut = |door: Accept| !under.accept.contains(&door);
     if shut(Accept::UnpairedKey) {
         refusals.extend(unpaired_keys(material));
+        refusals.extend(half::strangers(material));
     }
+    refusals.extend(half::hollow(material).into_iter().filter(|(door, _)| shut(*door)).map(|(_, refusal)| refusal));
     if shut(Accept::Chain) {
         refusals.extend(damaged_certificates(material));
         refusals.extend(two_halves(material));
@@ -96,7 +99,7 @@ fn revoked(material: &Material, revoked: &BTreeSet<KeyFingerprint>) -> Vec<Refus
     found.map(refusal).collect()
 }
 
-const TOGETHER: &str = "let the renewal finish, or put the files of one renewal together";
+pub(super) const TOGETHER: &str = "let the renewal finish, or put the files of one renewal together";
 
 /// Keys that no certificate of the set is for. A damaged key is one too: whose it is cannot be told.
 fn unpaired_keys(material: &Material) -> Vec<Refusal> {

@@ -6,6 +6,7 @@ mod contents;
 mod der;
 mod describe;
 mod facts;
+mod half;
 mod judge;
 mod key;
 mod name;
