@@ -2,14 +2,15 @@
 //!
 //! While everything on the way belongs to root, each step is taken by itself and looked at. From the first directory or link that
 //! belongs to another user, the rest is the kernel's business, under that user's rights: it can lead nowhere that
-//! user could not go.
+//! user could not go, but for the links of `/proc`, which are not followed (see `resolve`).
 
 use super::identity::Identity;
+use super::resolve::open_through_links;
 use super::walk::MOST_LINKS;
 use super::{Dir, Kind, Stat};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode as Bits, fstat, fstatat};
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode as Bits, fstat};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -36,6 +37,8 @@ pub(super) struct Reached {
 pub(super) type Heads = BTreeMap<OsString, Reached>;
 
 const FOLLOW: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+/// What is at the end of links, to be looked at only.
+const AIM: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 const LOOK: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 impl Spot {
@@ -58,7 +61,7 @@ impl Reached {
         if !self.spot.who.may_follow() {
             return self.spot.dir.stat_at(&self.rest)?.ok_or_else(|| Errno::ENOENT.into());
         }
-        Ok(Stat::from(&fstatat(self.spot.dir.fd(), self.rest.as_os_str(), AtFlags::empty())?))
+        Ok(Stat::from(&fstat(open_through_links(&self.spot.dir, &self.rest, AIM)?)?))
     }
 
     /// Opens the regular file that is there. To be called under the rights of `spot`.
@@ -66,7 +69,7 @@ impl Reached {
         if !self.spot.who.may_follow() {
             return self.spot.dir.open_file(&self.rest);
         }
-        let fd = openat(self.spot.dir.fd(), self.rest.as_os_str(), FOLLOW, Bits::empty())?;
+        let fd = open_through_links(&self.spot.dir, &self.rest, FOLLOW)?;
         let stat = Stat::from(&fstat(&fd)?);
         if stat.kind != Kind::File {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -76,8 +79,12 @@ impl Reached {
 
     /// Opens the directory that is there. To be called under the rights of `spot`.
     pub(super) fn open_dir(&self) -> io::Result<Dir> {
-        let flags = if self.spot.who.may_follow() { FOLLOW } else { FOLLOW | OFlag::O_NOFOLLOW };
-        let fd = openat(self.spot.dir.fd(), self.rest.as_os_str(), flags | OFlag::O_DIRECTORY, Bits::empty())?;
+        let flags = FOLLOW | OFlag::O_DIRECTORY;
+        let fd = if self.spot.who.may_follow() {
+            open_through_links(&self.spot.dir, &self.rest, flags)?
+        } else {
+            openat(self.spot.dir.fd(), self.rest.as_os_str(), flags | OFlag::O_NOFOLLOW, Bits::empty())?
+        };
         Ok(Dir::from_fd(fd))
     }
 
@@ -132,18 +139,18 @@ pub(super) fn reach_link(spot: &Rc<Spot>, name: &OsStr, heads: &mut Heads) -> io
 /// Takes the steps one by one while they belong to root.
 fn step_by_step(spot: &Rc<Spot>, path: &OsStr) -> io::Result<Reached> {
     let mut here = Rc::clone(spot);
-    let mut steps = Steps { rest: VecDeque::new(), links: 0 };
-    steps.put_first(path);
+    let mut steps = Steps::of(path);
+    let mut links = 0;
     if path.as_bytes().starts_with(b"/") {
         here = Rc::new(Spot { dir: Dir::root()?, who: Identity::Own });
     }
-    while let Some(step) = steps.rest.pop_front() {
+    while let Some(step) = steps.next() {
         let next = if step == ".." { Look::Dir(here.dir.parent()?) } else { look(&here.dir, &step)? };
         match next {
             Look::Dir(dir) => here = Rc::new(Spot::new(dir, &Identity::Own)?),
             Look::Link(link) => {
-                steps.links += 1;
-                if steps.links > MOST_LINKS {
+                links += 1;
+                if links > MOST_LINKS {
                     return Err(Errno::ELOOP.into());
                 }
                 steps.put_first(&link.target);
@@ -154,7 +161,7 @@ fn step_by_step(spot: &Rc<Spot>, path: &OsStr) -> io::Result<Reached> {
                     here = Rc::new(Spot { dir: Dir::root()?, who: Identity::Own });
                 }
             }
-            Look::Else if steps.rest.is_empty() => return Ok(Reached { spot: here, rest: step }),
+            Look::Else if steps.is_empty() => return Ok(Reached { spot: here, rest: step }),
             Look::Else => return Err(Errno::ENOTDIR.into()),
         }
         if here.who.may_follow() {
@@ -166,13 +173,26 @@ fn step_by_step(spot: &Rc<Spot>, path: &OsStr) -> io::Result<Reached> {
 }
 
 /// Steps still to be taken.
-struct Steps {
+pub(super) struct Steps {
     rest: VecDeque<OsString>,
-    links: u32,
 }
 
 impl Steps {
-    fn put_first(&mut self, path: &OsStr) {
+    pub(super) fn of(path: &OsStr) -> Steps {
+        let mut steps = Steps { rest: VecDeque::new() };
+        steps.put_first(path);
+        steps
+    }
+
+    pub(super) fn next(&mut self) -> Option<OsString> {
+        self.rest.pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn put_first(&mut self, path: &OsStr) {
         for step in path.as_bytes().split(|byte| *byte == b'/').rev().filter(|step| !step.is_empty() && *step != b".") {
             self.rest.push_front(OsStr::from_bytes(step).to_owned());
         }

@@ -9,6 +9,7 @@ mod follow;
 mod identity;
 pub mod lock;
 pub mod process;
+mod resolve;
 mod search;
 pub mod source;
 mod stat;

@@ -498,4 +498,28 @@ mod tests {
         assert_eq!(text(&source, "shadow")?, "root's secret", "own rights are back");
         Ok(())
     }
+    #[test]
+    fn a_strangers_link_does_not_reach_what_root_has_open() -> Test {
+        if needs_root() {
+            return Ok(());
+        }
+        let scene = planted()?;
+        scene.folder("private/sub", 0o755)?;
+        scene.file("private/sub/key.pem", "root's secret", 0o644)?;
+        scene.mode("private", 0o700)?;
+        let held = std::fs::File::open(scene.at("private"))?;
+        let through = format!("/proc/self/fd/{}/sub", std::os::fd::AsRawFd::as_raw_fd(&held));
+        symlink(format!("{through}/key.pem"), scene.at("home/file.pem"))?;
+        symlink(&through, scene.at("home/sub"))?;
+        for name in ["home/file.pem", "home/sub"] {
+            scene.give(name, STRANGER)?;
+        }
+        let source = Source::open(&scene.abs("home")?)?;
+        let refused = |error: &Error| error.kind == ErrorKind::Source && error.cause.contains("through /proc");
+        assert!(source.read(&"file.pem".parse()?, 100).is_err_and(|error| refused(&error)));
+        assert!(names(&source, &|name| name == "file.pem").is_err_and(|error| refused(&error)));
+        assert!(Source::open(&scene.abs("home/sub")?).is_err_and(|error| refused(&error)));
+        assert!(source.subdirectories()?.iter().all(|found| found.as_ref().is_err_and(refused)));
+        Ok(())
+    }
 }

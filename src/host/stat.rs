@@ -117,3 +117,8 @@ pub(super) fn is_sound(of: &Statfs) -> bool {
 pub(super) fn is_network(of: &Statfs) -> bool {
     NETWORK.contains(&magic(of))
 }
+
+/// Whether it is procfs.
+pub(super) fn is_proc(of: &Statfs) -> bool {
+    magic(of) == 0x9fa0
+}
