@@ -24,6 +24,7 @@ use crate::spec::{Desired, DesiredInstall, DesiredSet};
 use crate::state::{Cache, Inode, State, Store};
 use crate::survey::{Stored, Surveyed};
 use place::{Origin, Place};
+use stage::New;
 use std::collections::BTreeMap;
 use switch::{Flush, Replace, Showing};
 
@@ -163,7 +164,9 @@ impl Apply<'_> {
                 Step::AdjustDest { owner, mode } => {
                     place.dest.adjust(*owner, *mode).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?;
                 }
-                Step::Adopt { generation, files } => stage::stage(&place, &generation.name, files, &[], install)?,
+                Step::Adopt { generation, files } => {
+                    stage::stage(&place, &New { name: &generation.name, files, rendered: &[], carry_from: None }, install)?
+                }
                 Step::Stage => self.stage_next(work, &place, plan)?,
                 Step::MendFolders => place::mend_folders(&place).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?,
                 Step::MakeDest | Step::Convert(_) | Step::Publish(_) | Step::Switch | Step::Replace(_) | Step::Unpublish(_) => {}
@@ -181,7 +184,8 @@ impl Apply<'_> {
             }
             _ => Vec::new(),
         };
-        stage::stage(place, &next.state.name, &next.files, &rendered, work.install)
+        let new = New { name: &next.state.name, files: &next.files, rendered: &rendered, carry_from: plan.carry_from.as_deref() };
+        stage::stage(place, &new, work.install)
     }
 
     /// 7. What was built is on disk before anything points at it.

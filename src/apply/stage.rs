@@ -4,7 +4,6 @@ use super::place::{Place, sweep};
 use crate::base::{Error, ErrorKind, Mode, RelPath, Result, Secret};
 use crate::host::{Dir, unique};
 use crate::material::RenderedFile;
-use crate::observe::CURRENT;
 use crate::plan::{FileSource, PlannedFile};
 use crate::spec::DesiredInstall;
 use std::collections::BTreeSet;
@@ -14,11 +13,23 @@ use std::io;
 /// No installed file can be larger: the highest limit a spec can set.
 pub(super) const LARGEST_FILE: u64 = 1 << 30;
 
-/// Builds the generation `name` with `files` beside the current one. What is rendered comes from `rendered`, what is carried
+/// A generation to be built.
+pub(super) struct New<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its files.
+    pub files: &'a [PlannedFile],
+    /// What is rendered from the set's material.
+    pub rendered: &'a [RenderedFile],
+    /// The generation that carried files are read from.
+    pub carry_from: Option<&'a str>,
+}
+
+/// Builds a generation beside the current one. What is rendered comes from `rendered`, what is carried
 /// from the current generation, what is adopted from `dest`; each is held against the hash it was planned with.
-pub(super) fn stage(place: &Place, name: &str, files: &[PlannedFile], rendered: &[RenderedFile], install: &DesiredInstall) -> Result<()> {
+pub(super) fn stage(place: &Place, new: &New<'_>, install: &DesiredInstall) -> Result<()> {
     let hidden = unique(".new-");
-    let built = build(place, &hidden, name, files, rendered, install);
+    let built = build(place, &hidden, new, install);
     if built.is_err() {
         // The first error is the one to report; what is left is swept by the next run.
         let _ = place.set.remove_tree(OsStr::new(&hidden));
@@ -26,28 +37,21 @@ pub(super) fn stage(place: &Place, name: &str, files: &[PlannedFile], rendered: 
     built
 }
 
-fn build(
-    place: &Place,
-    hidden: &str,
-    name: &str,
-    files: &[PlannedFile],
-    rendered: &[RenderedFile],
-    install: &DesiredInstall,
-) -> Result<()> {
-    let wrong = |e: &io::Error| Error::io(ErrorKind::Install, format!("{}, generation {name}", install.dest), e);
+fn build(place: &Place, hidden: &str, new: &New<'_>, install: &DesiredInstall) -> Result<()> {
+    let wrong = |e: &io::Error| Error::io(ErrorKind::Install, format!("{}, generation {}", install.dest, new.name), e);
     let rest = &install.rest;
     let owner = (rest.owner.id, rest.group.id);
-    let new = place.set.make_dir(OsStr::new(hidden)).map_err(|e| wrong(&e))?;
+    let dir = place.set.make_dir(OsStr::new(hidden)).map_err(|e| wrong(&e))?;
     let mut folders = BTreeSet::new();
-    for file in files {
+    for file in new.files {
         let bytes;
         let bytes = match file.from {
-            FileSource::Material => match rendered.iter().find(|r| r.path == file.path) {
+            FileSource::Material => match new.rendered.iter().find(|r| r.path == file.path) {
                 Some(found) => &found.bytes,
                 None => return Err(changed(install, &file.path)),
             },
             FileSource::Carried | FileSource::Dest => {
-                bytes = read_back(place, file).map_err(|e| wrong(&e))?;
+                bytes = read_back(place, file, new.carry_from).map_err(|e| wrong(&e))?;
                 &bytes
             }
         };
@@ -55,37 +59,32 @@ fn build(
             return Err(changed(install, &file.path));
         }
         let (steps, leaf) = file.path.split();
-        let dir = open_or_make(&new, &steps, &mut folders).map_err(|e| wrong(&e))?;
-        dir.create_file(OsStr::new(leaf), bytes.expose(), owner, file.mode).map_err(|e| wrong(&e))?;
+        let folder = open_or_make(&dir, &steps, &mut folders).map_err(|e| wrong(&e))?;
+        folder.create_file(OsStr::new(leaf), bytes.expose(), owner, file.mode).map_err(|e| wrong(&e))?;
     }
     // Deepest first: a mode without write permission must not stand in the way of what lies below.
     for folder in folders.iter().rev() {
         let steps: Vec<&str> = folder.split('/').collect();
-        descend(&new, &steps).and_then(|dir| dir.adjust(owner, rest.dir_mode)).map_err(|e| wrong(&e))?;
+        descend(&dir, &steps).and_then(|dir| dir.adjust(owner, rest.dir_mode)).map_err(|e| wrong(&e))?;
     }
-    new.adjust(owner, rest.dir_mode).map_err(|e| wrong(&e))?;
-    place.set.rename_new(OsStr::new(hidden), &place.set, OsStr::new(name)).map_err(|e| wrong(&e))
+    dir.adjust(owner, rest.dir_mode).map_err(|e| wrong(&e))?;
+    place.set.rename_new(OsStr::new(hidden), &place.set, OsStr::new(new.name)).map_err(|e| wrong(&e))
 }
 
 fn changed(install: &DesiredInstall, path: &RelPath) -> Error {
     Error::new(ErrorKind::Install, install.dest.join(path).to_string(), "changed while it was read").hint("apply again")
 }
 
-fn read_back(place: &Place, file: &PlannedFile) -> io::Result<Secret> {
+fn read_back(place: &Place, file: &PlannedFile, carry_from: Option<&str>) -> io::Result<Secret> {
     let (steps, leaf) = file.path.split();
     let from = match file.from {
         FileSource::Dest => descend(&place.dest, &steps)?,
         FileSource::Carried | FileSource::Material => {
-            let current = place.set.read_link(OsStr::new(CURRENT))?;
-            descend(&place.set.open_dir(&current)?, &steps)?
+            let carry_from = carry_from.ok_or(io::ErrorKind::NotFound)?;
+            descend(&place.set.open_dir(OsStr::new(carry_from))?, &steps)?
         }
     };
-    let (bytes, stat) = from.read_file(OsStr::new(leaf), LARGEST_FILE)?;
-    // Where others may make links, a second name could show what they themselves may not read.
-    if stat.nlink != 1 {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} has other hard links", file.path)));
-    }
-    Ok(bytes)
+    from.read_file_as_owner(OsStr::new(leaf), LARGEST_FILE)
 }
 
 fn open_or_make(top: &Dir, steps: &[&str], made: &mut BTreeSet<String>) -> io::Result<Dir> {

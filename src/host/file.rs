@@ -1,8 +1,9 @@
 //! Whole files in an open directory: made, read, hashed, replaced.
 
 use super::dir::{Dir, bits, give, step, unique};
+use super::identity::Identity;
 use super::{Kind, Stat, acl};
-use crate::base::{ContentHash, Mode, Secret};
+use crate::base::{ContentHash, Mode, Secret, escape};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode as Bits, UtimensatFlags, fchmod, fstat, utimensat};
 use nix::sys::time::TimeSpec;
@@ -68,6 +69,30 @@ impl Dir {
     pub fn read_file(&self, name: &OsStr, limit: u64) -> io::Result<(Secret, Stat)> {
         let (fd, stat) = self.open_file(name)?;
         Ok((read_whole(fd, &stat, limit)?, stat))
+    }
+
+    /// [`Dir::read_file`] with no more rights than whoever owns this directory has: a file of somebody else's can be moved
+    /// into a directory, but must not be read for its owner. Refused where everybody may write in it, where its group may and
+    /// could not read the file, and where the file has a second name.
+    pub fn read_file_as_owner(&self, name: &OsStr, limit: u64) -> io::Result<Secret> {
+        let denied = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, format!("{}: {why}", escape(name)));
+        let holder = self.stat()?;
+        let (by_group, by_all) = (holder.mode.bits() & 0o020 != 0, holder.mode.bits() & 0o002 != 0);
+        let group_reads = |stat: &Stat| stat.mode.bits() & 0o004 != 0 || (stat.gid == holder.gid && stat.mode.bits() & 0o040 != 0);
+        let assumed = Identity::for_owner(holder.uid).assume().map_err(|error| denied(&error.cause))?;
+        let read = self.read_file(name, limit);
+        drop(assumed);
+        match read {
+            Ok((_, stat)) if stat.nlink != 1 => Err(denied("has other hard links")),
+            Ok((_, stat)) if by_all || (by_group && !group_reads(&stat)) => {
+                Err(denied("others may write in the directory it lies in, so nobody knows who put it there"))
+            }
+            Ok((bytes, _)) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(denied("whoever owns the directory it lies in may not read it"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// SHA-256 of the regular file `name` and its metadata, without holding it whole.

@@ -28,6 +28,8 @@ pub struct How<'a> {
     pub depth: Depth,
     /// Content of `.certsync/owner` when it is ours.
     pub us: &'a str,
+    /// The generation that the state takes for the current one.
+    pub recorded: Option<&'a str>,
     /// Bytes of the largest file that is read: a larger one is nothing certsync installed.
     pub largest: u64,
 }
@@ -102,11 +104,12 @@ impl Looker<'_> {
             Ok(target) => target.into_string().ok(),
             Err(_) => None,
         };
-        if let Some(current) = &observed.current
-            && observed.generations.contains(current)
+        let name = observed.current.as_deref().or(self.how.recorded);
+        if let Some(name) = name
+            && observed.generations.iter().any(|there| there == name)
         {
-            let dir = set_dir.open_dir(OsStr::new(current))?;
-            let mut tree = ObservedTree { files: BTreeMap::new(), hash: None, dirs: Vec::new() };
+            let dir = set_dir.open_dir(OsStr::new(name))?;
+            let mut tree = ObservedTree { name: name.to_owned(), files: BTreeMap::new(), hash: None, dirs: Vec::new() };
             self.tree(&dir, "", &mut tree)?;
             let hashes: Option<Vec<_>> = tree.files.iter().map(|(path, file)| Some((path.as_str(), file.sha256.as_ref()?))).collect();
             tree.hash = hashes.map(GenerationHash::of);

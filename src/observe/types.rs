@@ -66,6 +66,8 @@ pub enum Marker {
 /// The files of one generation.
 #[derive(Debug, Clone)]
 pub struct ObservedTree {
+    /// Its name: the one that `current` names, or the recorded one where `current` is gone.
+    pub name: String,
     /// Every entry that is no directory.
     pub files: BTreeMap<RelPath, ObservedFile>,
     /// Hash over paths and contents; none where something other than a regular file is among them.

@@ -3,7 +3,7 @@
 use super::differ::Differ;
 use super::names::{Shown, shown_at};
 use super::rights::{DestVerdict, own_folder_is_right, tree_is_right, wanted_dest};
-use super::{ContentChange, InstallPlan, Outcome, Reason};
+use super::{InstallPlan, Outcome, Reason};
 use crate::base::{ContentHash, Digest, RelPath, SetName};
 use crate::material::{Description, FileKind, SetFacts};
 use crate::observe::{Marker, ObservedInstall};
@@ -85,19 +85,10 @@ pub fn diff(situation: &Situation<'_>) -> Diffed {
 
 pub(super) fn nothing(s: &Situation<'_>) -> InstallPlan {
     InstallPlan {
-        dest: s.install.dest.clone(),
-        result: Outcome::Unchanged,
-        reason: None,
-        notes: Vec::new(),
-        changes: Vec::new(),
-        steps: Vec::new(),
-        error: None,
-        next: None,
-        record: None,
-        content: ContentChange::Same,
         leftovers: s.observed.leftovers,
         inode: s.observed.dest.as_ref().map(|dest| dest.inode),
-        spoiled: false,
+        carry_from: s.observed.tree.as_ref().map(|tree| tree.name.clone()),
+        ..InstallPlan::untouched(&s.install.dest, Outcome::Unchanged)
     }
 }
 

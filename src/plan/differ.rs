@@ -67,6 +67,7 @@ impl<'a> Differ<'a> {
 
     fn build(&mut self) -> Result<(), Error> {
         self.dest()?;
+        self.no_old_key_beside_new()?;
         let adopted = self.adoption();
         self.names(&adopted)?;
         self.generation(adopted);
@@ -103,6 +104,23 @@ impl<'a> Differ<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A key that is gone from the source is carried like any file, but never beside certificates that came later.
+    fn no_old_key_beside_new(&self) -> Result<(), Error> {
+        let of = |from, kind| self.files.values().filter(move |t| t.planned.from == from && t.kind == kind);
+        let Some(key) = of(FileSource::Carried, FileKind::PrivateKey).next() else { return Ok(()) };
+        let before = |path: &RelPath| self.s.observed.tree.as_ref()?.files.get(path)?.sha256;
+        let renewed = of(FileSource::Material, FileKind::Certificates).any(|t| before(&t.planned.path) != Some(t.planned.sha256));
+        if !renewed || of(FileSource::Material, FileKind::PrivateKey).next().is_some() {
+            return Ok(());
+        }
+        let cause = format!(
+            "{} is gone from the source while the certificates changed: an old key would stand beside new certificates",
+            key.planned.path
+        );
+        Err(Error::new(ErrorKind::Install, self.s.install.dest.to_string(), cause)
+            .hint("put the key of the new certificates there, or set prune: true"))
     }
 
     /// certsync's own folder is ours, is said to be ours, and lets readers pass.

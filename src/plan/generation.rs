@@ -40,7 +40,7 @@ impl Differ<'_> {
     }
 
     fn current_is(&self, hash: GenerationHash) -> bool {
-        self.holds(hash) && tree_is_right(self.s) && !self.was_touched()
+        self.s.observed.current.is_some() && self.holds(hash) && tree_is_right(self.s) && !self.was_touched()
     }
 
     fn holds(&self, hash: GenerationHash) -> bool {

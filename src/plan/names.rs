@@ -37,7 +37,8 @@ pub(super) fn is_ours(s: &Situation<'_>, path: &RelPath) -> bool {
 
 /// What stands at `path`.
 pub(super) fn shown_at(s: &Situation<'_>, path: &RelPath) -> Shown {
-    let through_current = || s.observed.tree.as_ref().and_then(|tree| tree.files.get(path)).and_then(|file| file.sha256);
+    let through_current =
+        || s.observed.current.as_ref().and(s.observed.tree.as_ref()).and_then(|tree| tree.files.get(path)).and_then(|file| file.sha256);
     let flat = s.install.rest.layout == Layout::Flat;
     match s.observed.names.get(path) {
         None | Some(ObservedName::Missing) => Shown::Nothing,

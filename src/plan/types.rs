@@ -117,9 +117,31 @@ pub struct InstallPlan {
     pub inode: Option<Inode>,
     /// Whether somebody changed the generation in place, so that nothing may ever go back to it.
     pub spoiled: bool,
+    /// The generation that carried files are read from.
+    pub carry_from: Option<String>,
 }
 
 impl InstallPlan {
+    /// A plan that does nothing at `dest`.
+    pub fn untouched(dest: &AbsPath, result: Outcome) -> InstallPlan {
+        InstallPlan {
+            dest: dest.clone(),
+            result,
+            reason: None,
+            notes: Vec::new(),
+            changes: Vec::new(),
+            steps: Vec::new(),
+            error: None,
+            next: None,
+            record: None,
+            content: ContentChange::Same,
+            leftovers: false,
+            inode: None,
+            spoiled: false,
+            carry_from: None,
+        }
+    }
+
     /// Whether nothing (more) can be done here. A version that was taken back is an error too, but the one that is in
     /// place instead is looked after.
     pub fn is_stopped(&self) -> bool {

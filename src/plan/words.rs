@@ -27,7 +27,7 @@ pub(super) fn file_lines(s: &Situation<'_>, mode: Mode, link: &Option<String>, d
 
 /// What stands at a name, or nothing.
 pub(super) fn before_lines(s: &Situation<'_>, path: &RelPath) -> Option<String> {
-    let in_tree = s.observed.tree.as_ref().and_then(|tree| tree.files.get(path));
+    let in_tree = s.observed.current.as_ref().and(s.observed.tree.as_ref()).and_then(|tree| tree.files.get(path));
     match s.observed.names.get(path)? {
         ObservedName::Missing | ObservedName::Obstacle(_) => None,
         ObservedName::File(file) => Some(observed(s, file, None)),

@@ -1,6 +1,6 @@
 //! One place: observed cheaply first, closely only where something differs.
 
-use super::{Keep, NO_FACTS, Stored, Survey, install_plan};
+use super::{Keep, NO_FACTS, Stored, Survey};
 use crate::base::{Digest, Error, ErrorKind, RelPath, Result};
 use crate::collect::reread;
 use crate::host::users;
@@ -22,19 +22,18 @@ impl Survey<'_> {
     pub(super) fn install(&mut self, set: &DesiredSet, install: &DesiredInstall, digest: Digest, at: &mut Place<'_>) -> InstallPlan {
         match self.try_install(set, install, digest, at) {
             Ok(plan) => plan,
-            Err(error) => InstallPlan { error: Some(error), ..install_plan(&install.dest, Outcome::Failed) },
+            Err(error) => InstallPlan { error: Some(error), ..InstallPlan::untouched(&install.dest, Outcome::Failed) },
         }
     }
 
     fn try_install(&mut self, set: &DesiredSet, install: &DesiredInstall, digest: Digest, at: &mut Place<'_>) -> Result<InstallPlan> {
         let made = at.made;
-        let observed = observe(
-            &install.dest,
-            &set.name,
-            &[],
-            self.cache,
-            How { depth: Depth::Metadata, us: &self.us, largest: self.desired.limits.set },
-        )?;
+        let recorded = self.state.install(&set.name, &install.dest).and_then(|recorded| recorded.current.as_ref());
+        let recorded = recorded.map(|current| current.name.clone());
+        let largest = self.desired.limits.set;
+        let us = self.us.clone();
+        let how = |depth| How { depth, us: &us, recorded: recorded.as_deref(), largest };
+        let observed = observe(&install.dest, &set.name, &[], self.cache, how(Depth::Metadata))?;
         if let Diffed::Plan(plan) = self.diff(set, install, &Wanted { digest, facts: &NO_FACTS, files: None }, &observed, made) {
             return Ok(*plan);
         }
@@ -51,13 +50,7 @@ impl Survey<'_> {
             })
             .collect();
         let names: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
-        let observed = observe(
-            &install.dest,
-            &set.name,
-            &names,
-            self.cache,
-            How { depth: Depth::Words(self.now), us: &self.us, largest: self.desired.limits.set },
-        )?;
+        let observed = observe(&install.dest, &set.name, &names, self.cache, how(Depth::Words(self.now)))?;
         match self.diff(set, install, &Wanted { digest, facts: &facts, files: Some(&files) }, &observed, made) {
             Diffed::Plan(plan) => Ok(*plan),
             Diffed::NeedsFiles => Err(Error::new(ErrorKind::Install, install.dest.to_string(), "cannot be compared")),

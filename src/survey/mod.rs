@@ -151,24 +151,6 @@ fn failed(name: SetName, error: Error) -> SetPlan {
     SetPlan { result: Outcome::Failed, error: Some(error), ..set_plan(&name) }
 }
 
-fn install_plan(dest: &AbsPath, result: Outcome) -> InstallPlan {
-    InstallPlan {
-        dest: dest.clone(),
-        result,
-        reason: None,
-        notes: Vec::new(),
-        changes: Vec::new(),
-        steps: Vec::new(),
-        error: None,
-        next: None,
-        record: None,
-        content: ContentChange::Same,
-        leftovers: false,
-        inode: None,
-        spoiled: false,
-    }
-}
-
 /// Hooks that would follow: what the state will say once the plan is carried out.
 fn hooks_after(desired: &Desired, surveyed: &Surveyed, state: &State) -> Vec<HookPlan> {
     let mut after = state.clone();
@@ -223,7 +205,7 @@ fn add_orphans(surveyed: &mut Surveyed, state: &State, revoked: &BTreeSet<KeyFin
         if install.current.as_ref().is_some_and(|current| current.facts.has_key_of(revoked)) {
             plan.warnings.push(format!("{} at {}: its key is in revoked_keys", install.set, install.dest));
         }
-        plan.installs.push(install_plan(&install.dest, Outcome::Orphaned));
+        plan.installs.push(InstallPlan::untouched(&install.dest, Outcome::Orphaned));
     }
 }
 

@@ -1,7 +1,7 @@
 //! One set: which version it should have, and what that means at each of its places.
 
 use super::install::Place;
-use super::{Keep, Retry, Sources, Stored, Survey, install_plan, set_plan};
+use super::{Keep, Retry, Sources, Stored, Survey, set_plan};
 use crate::base::{AbsPath, Digest, Error, Result, SetName};
 use crate::collect::{Found, collect};
 use crate::host::clock;
@@ -33,7 +33,7 @@ impl Survey<'_> {
                 plan.result = Outcome::Waiting;
             }
             let result = plan.result;
-            plan.installs = set.installs.iter().map(|install| install_plan(&install.dest, result)).collect();
+            plan.installs = set.installs.iter().map(|install| InstallPlan::untouched(&install.dest, result)).collect();
             return plan;
         };
         for install in &set.installs {
@@ -124,7 +124,7 @@ impl Survey<'_> {
         let recorded = self.state.install(&set.name, &install.dest);
         let current = recorded.and_then(|recorded| recorded.current.clone());
         if plan.result.is_failure() && current.is_none() {
-            return install_plan(&install.dest, plan.result);
+            return InstallPlan::untouched(&install.dest, plan.result);
         }
         // What holds a revoked key is nothing to stay at.
         let is_revoked = current.as_ref().is_some_and(|current| current.facts.has_key_of(&self.desired.revoked));
@@ -141,14 +141,14 @@ impl Survey<'_> {
             let digest = if self.is_out(set, plan, digest) { current.and_then(|current| current.digest) } else { Some(digest) };
             return match digest {
                 Some(digest) => self.install(set, install, digest, &mut at),
-                None => install_plan(&install.dest, Outcome::Unchanged),
+                None => InstallPlan::untouched(&install.dest, Outcome::Unchanged),
             };
         };
         // What the present spec did not shape is not held against it: that would bring back what the check rejects.
         let former = current.filter(|current| current.shaped == shape_of(install)).and_then(|current| current.digest);
         let mut planned = match former {
             Some(former) => self.install(set, install, former, &mut at),
-            None => install_plan(&install.dest, Outcome::RolledBack),
+            None => InstallPlan::untouched(&install.dest, Outcome::RolledBack),
         };
         if !planned.is_stopped() {
             planned.result = Outcome::RolledBack;

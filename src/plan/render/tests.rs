@@ -1,8 +1,8 @@
 use super::{Detail, Paint, json, text};
 use crate::base::{AbsPath, Error, ErrorKind, SetName};
 use crate::plan::{
-    Change, ContentChange, Due, HookPlan, HookReport, HookResult, InstallPlan, InstallReport, Outcome, Phase, Plan, Reason, Report,
-    SetPlan, SetReport, Tense,
+    Change, Due, HookPlan, HookReport, HookResult, InstallPlan, InstallReport, Outcome, Phase, Plan, Reason, Report, SetPlan, SetReport,
+    Tense,
 };
 
 fn name(text: &str) -> SetName {
@@ -191,19 +191,9 @@ fn a_plan_becomes_a_report() {
             result: Outcome::Repaired,
             reason: Some(Reason::Drift),
             installs: vec![InstallPlan {
-                dest: dest("/d"),
-                result: Outcome::Repaired,
                 reason: Some(Reason::Drift),
-                notes: Vec::new(),
                 changes: vec![change("x", Some("a"), Some("b"))],
-                steps: Vec::new(),
-                error: None,
-                next: None,
-                record: None,
-                content: ContentChange::Same,
-                leftovers: false,
-                inode: None,
-                spoiled: false,
+                ..InstallPlan::untouched(&dest("/d"), Outcome::Repaired)
             }],
             error: None,
             warnings: Vec::new(),
