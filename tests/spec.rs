@@ -3,11 +3,12 @@
 use certsync::base::{AbsPath, HookName, Mode, SetName};
 use certsync::host::users::User;
 use certsync::spec::{
-    Accept, Command, Desired, Faults, Layout, Loaded, Prune, Running, SpecInput, StartTls, Surroundings, Trust, check_together, load_with,
-    resolved_yaml, under_hash,
+    Accept, Command, Desired, Faults, Found, FoundKind, Layout, Loaded, Prune, Running, SpecInput, StartTls, Surroundings, Trust,
+    check_together, load_with, resolved_yaml, under_hash,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Every key of the grammar that is about one host.
@@ -78,8 +79,7 @@ fn surroundings() -> Surroundings {
         user,
         group: account,
         look: |_| None,
-        follow: |_| None,
-        is_dir: |_| false,
+        target: |_| None,
         trust: Trust::Skip,
     }
 }
@@ -328,6 +328,46 @@ fn a_dest_that_is_a_source_through_a_link_is_found_on_a_real_host() -> Result<()
     assert!(found.to_string().contains("overlaps"), "{found}");
     assert!(load("version: 1\ncerts: { a: { source: src, install: beside } }\n").is_ok());
     Ok(())
+}
+
+/// A host on which 65534 has a home that holds links and what looks like certbot's folders, and root has the same in /srv.
+fn host_with_a_stranger() -> Surroundings {
+    fn look(path: &Path) -> Option<Found> {
+        let text = path.to_str()?;
+        let uid = if text.starts_with("/home/x") { 65534 } else { 0 };
+        let kind = match text {
+            "/srv/link" | "/srv/to-home" | "/shared/link" | "/home/x/link" | "/home/x/rooted" => FoundKind::Link,
+            "/" | "/srv" | "/srv/b" | "/srv/live" | "/srv/renewal" | "/shared" => FoundKind::Dir,
+            "/home" | "/home/x" | "/home/x/live" | "/home/x/renewal" | "/home/x/b" => FoundKind::Dir,
+            _ => return None,
+        };
+        let uid = if text == "/home/x/rooted" { 0 } else { uid };
+        let inode = text.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
+        Some(Found { inode: (1, inode), kind, uid, shared: text == "/shared" })
+    }
+    let target = |path: &Path| Some(if path.ends_with("to-home") { "/home/x/link".into() } else { "/srv/b".into() });
+    Surroundings { look, target, ..surroundings() }
+}
+
+#[test]
+fn what_others_put_on_disk_makes_no_fault_of_the_spec() {
+    let at: AbsPath = "/etc/certsync/certsync.yaml".parse().expect("a path");
+    let said = |dest: &str, source: &str| {
+        let text =
+            format!("version: 1\ncerts: {{ a: {{ source: /src/a, install: {dest} }}, b: {{ source: {source}, install: /dest/b }} }}\n");
+        let loaded = load_with(SpecInput::Text { text, at: at.clone() }, &host_with_a_stranger());
+        loaded.err().map(|faults| faults.list.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("; ")).unwrap_or_default()
+    };
+    for dest in ["/srv/link", "/srv/link/below"] {
+        assert!(said(dest, "/srv/b").contains("overlaps"), "{dest}");
+    }
+    assert!(said("/srv/live/d", "/srv/c").contains("certbot"));
+    for dest in ["/home/x/link", "/home/x/rooted", "/shared/link", "/srv/to-home"] {
+        assert_eq!(said(dest, "/srv/b"), "", "{dest}");
+    }
+    assert_eq!(said("/srv/b", "/home/x/link"), "", "a source is no better");
+    assert_eq!(said("/home/x/live/d", "/srv/b"), "");
+    assert!(said("/home/x/b/d", "/home/x/b").contains("overlaps"), "what the spec itself says is a fault wherever it lies");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use certsync::base::AbsPath;
 use certsync::host::users::User;
-use certsync::spec::{Found, Running, SpecInput, Surroundings, Trust, load_with};
+use certsync::spec::{Found, FoundKind, Running, SpecInput, Surroundings, Trust, load_with};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,16 +39,18 @@ fn surroundings(name: &str) -> Surroundings {
         group,
         running: Running { groups: vec![user_of.gid], user: user_of, group: group_of },
         look: |path| {
-            let (inode, link) = match path.to_str()? {
-                "/etc/letsencrypt/live/example.com" | "/srv/mount" => (77, false),
-                "/srv/link" => (5, true),
-                known @ ("/" | "/etc" | "/etc/letsencrypt" | "/etc/letsencrypt/live" | "/srv") => (1000 + known.len() as u64, false),
+            let (inode, kind) = match path.to_str()? {
+                "/etc/letsencrypt/live/example.com" | "/srv/mount" => (77, FoundKind::Dir),
+                "/srv/link" => (5, FoundKind::Link),
+                "/etc/letsencrypt/renewal" => (6, FoundKind::Dir),
+                known @ ("/" | "/etc" | "/etc/letsencrypt" | "/etc/letsencrypt/live" | "/srv") => {
+                    (1000 + known.len() as u64, FoundKind::Dir)
+                }
                 _ => return None,
             };
-            Some(Found { inode: (1, inode), link })
+            Some(Found { inode: (1, inode), kind, uid: 0, shared: false })
         },
-        follow: |path| (path == Path::new("/srv/link")).then(|| PathBuf::from("/etc/letsencrypt/live/example.com")),
-        is_dir: |path| path == Path::new("/etc/letsencrypt/renewal"),
+        target: |path| (path == Path::new("/srv/link")).then(|| PathBuf::from("../etc/./letsencrypt/live/example.com")),
         trust: Trust::Skip,
     }
 }

@@ -29,6 +29,6 @@ pub use load::{Loaded, SpecInput, load, load_with};
 pub use resolved::resolved_yaml;
 pub use schema::schema;
 pub use select::Matcher;
-pub use surroundings::{Found, Running, Surroundings, Trust};
+pub use surroundings::{Found, FoundKind, Running, Surroundings, Trust};
 pub use together::check_together;
 pub use types::Spec;

@@ -15,10 +15,8 @@ pub struct Surroundings {
     pub running: Running,
     /// What a path is, without following it.
     pub look: fn(&Path) -> Option<Found>,
-    /// A path with all links followed, where it exists; asked of links alone.
-    pub follow: fn(&Path) -> Option<PathBuf>,
-    /// Whether a path leads to a directory.
-    pub is_dir: fn(&Path) -> bool,
+    /// Where a link leads, as it is written in it.
+    pub target: fn(&Path) -> Option<PathBuf>,
     /// Whether it matters who may write the spec.
     pub trust: Trust,
 }
@@ -28,8 +26,30 @@ pub struct Surroundings {
 pub struct Found {
     /// Device and inode.
     pub inode: (u64, u64),
-    /// Whether it is a symbolic link.
-    pub link: bool,
+    /// What kind of thing.
+    pub kind: FoundKind,
+    /// Whose it is.
+    pub uid: u32,
+    /// Whether its mode lets the group or everybody write.
+    pub shared: bool,
+}
+
+/// What kind of thing a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundKind {
+    /// A symbolic link.
+    Link,
+    /// A directory.
+    Dir,
+    /// Anything else.
+    Else,
+}
+
+impl Found {
+    /// Whether it belongs to root or to `me`.
+    pub(super) fn is_of(&self, me: u32) -> bool {
+        self.uid == 0 || self.uid == me
+    }
 }
 
 /// Who runs certsync.
@@ -59,10 +79,19 @@ impl Surroundings {
             user: users::user,
             group: users::group,
             running: Running { user: users::running_user(), group: users::running_group(), groups: users::running_groups() },
-            look: |path| path.symlink_metadata().ok().map(|found| Found { inode: (found.dev(), found.ino()), link: found.is_symlink() }),
-            follow: |path| path.canonicalize().ok(),
-            is_dir: Path::is_dir,
+            look,
+            target: |path| path.read_link().ok(),
             trust: Trust::Check,
         }
     }
+}
+
+fn look(path: &Path) -> Option<Found> {
+    let found = path.symlink_metadata().ok()?;
+    let kind = match found.file_type() {
+        kind if kind.is_symlink() => FoundKind::Link,
+        kind if kind.is_dir() => FoundKind::Dir,
+        _ => FoundKind::Else,
+    };
+    Some(Found { inode: (found.dev(), found.ino()), kind, uid: found.uid(), shared: found.mode() & 0o022 != 0 })
 }

@@ -4,12 +4,14 @@
 use super::super::desired::DesiredSet;
 use super::super::expand::NAME;
 use super::super::fault::Pos;
+use super::super::surroundings::{Found, FoundKind};
 use super::super::together::{Clash, Conflict, clashes, upward};
 use super::Context;
 use super::sets::Sets;
 use crate::base::{AbsPath, SetName};
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
 
 impl Sets {
     /// Checks everything that needs all installs at once.
@@ -25,7 +27,7 @@ impl Sets {
                 self.report(context, &sets, &clash);
             }
         }
-        let mut real = Real { context, paths: HashMap::new(), inodes: HashMap::new() };
+        let mut real = Real::new(context);
         self.check_sources(&sets, &mut real, &said);
         self.check_certbot(&sets, &mut real);
     }
@@ -93,14 +95,12 @@ impl Sets {
 
     /// certbot renews what lies in `live` and `archive`, beside a directory `renewal`; what is not its own there breaks it.
     fn check_certbot(&self, sets: &[DesiredSet], real: &mut Real<'_>) {
-        let mut known: HashMap<PathBuf, bool> = HashMap::new();
-        let is_dir = real.context.surroundings.is_dir;
         for (at, dest) in each_dest(sets) {
             let fixed = fixed_part(&dest);
             let through_links = real.existing(&fixed).map(|(path, _)| path);
-            let mut beside =
-                [Some(PathBuf::from(dest.as_str())), through_links].into_iter().flatten().flat_map(|path| renewal_beside(&path));
-            if let Some(renewal) = beside.find(|renewal| *known.entry(renewal.clone()).or_insert_with(|| is_dir(renewal))) {
+            let as_written = renewal_beside(dest.as_path()).into_iter().filter_map(|path| real.whole(path));
+            let beside: Vec<PathBuf> = as_written.chain(through_links.iter().flat_map(|path| renewal_beside(path))).collect();
+            if let Some(renewal) = beside.into_iter().find(|renewal| real.is_own_directory(renewal)) {
                 let message =
                     format!("the `dest` lies where certbot keeps what it renews, beside {}", crate::base::escape(renewal.as_os_str()));
                 real.context.fault(self.dest_pos(at), message, "foreign files there break certbot's renewal; use a directory of its own");
@@ -125,21 +125,32 @@ fn renewal_beside(path: &Path) -> Vec<PathBuf> {
     path.ancestors().filter(|up| inside(up)).filter_map(|up| up.parent()).map(|parent| parent.join("renewal")).collect()
 }
 
+/// As many links as the kernel follows on one path (path_resolution(7)).
+const MOST_LINKS: u32 = 40;
+
 /// Where paths lead to. Each step of a path is looked at once, since ten thousand sets share most of theirs.
+///
+/// What others could steer is not believed, or the owner of one directory could make every set of the host a fault: a link is followed
+/// only if root or the running user owns it and alone may write to the directory it lies in. Where one is not, the look
+/// ends; installing there fails later, for that set alone.
 struct Real<'a> {
     context: &'a Context<'a>,
     /// Paths with all links followed; nothing where they do not exist.
     paths: HashMap<PathBuf, Option<PathBuf>>,
-    inodes: HashMap<PathBuf, Option<(u64, u64)>>,
+    seen: HashMap<PathBuf, Option<Found>>,
 }
 
-impl Real<'_> {
+impl<'a> Real<'a> {
+    fn new(context: &'a Context<'a>) -> Self {
+        Real { context, paths: HashMap::new(), seen: HashMap::new() }
+    }
+
     /// The deepest part of `path` that exists, with links followed, and whether that is the whole path.
     fn existing(&mut self, path: &AbsPath) -> Option<(PathBuf, bool)> {
         let unknown: Vec<&Path> = path.as_path().ancestors().take_while(|up| !self.paths.contains_key(*up)).collect();
         for up in unknown.into_iter().rev() {
             let real = match (up.parent(), up.file_name()) {
-                (Some(parent), Some(name)) => self.paths.get(parent).cloned().flatten().and_then(|parent| self.step(parent.join(name))),
+                (Some(parent), Some(name)) => self.paths.get(parent).cloned().flatten().and_then(|parent| self.step(&parent, name, &mut 0)),
                 _ => Some(up.to_owned()),
             };
             self.paths.insert(up.to_owned(), real);
@@ -148,18 +159,50 @@ impl Real<'_> {
         path.as_path().ancestors().find_map(known)
     }
 
+    /// Where a path that exists leads.
+    fn whole(&mut self, path: PathBuf) -> Option<PathBuf> {
+        let (real, whole) = self.existing(&AbsPath::try_from(path).ok()?)?;
+        whole.then_some(real)
+    }
+
     /// One step below a directory whose links have been followed.
-    fn step(&mut self, path: PathBuf) -> Option<PathBuf> {
-        let found = (self.context.surroundings.look)(&path)?;
-        if found.link {
-            return (self.context.surroundings.follow)(&path);
+    fn step(&mut self, holder: &Path, name: &OsStr, links: &mut u32) -> Option<PathBuf> {
+        let path = holder.join(name);
+        let found = self.look(&path)?;
+        if found.kind != FoundKind::Link {
+            return Some(path);
         }
-        self.inodes.insert(path.clone(), Some(found.inode));
-        Some(path)
+        *links += 1;
+        let me = self.context.surroundings.running.user.uid;
+        let ours = found.is_of(me) && self.look(holder).is_some_and(|holder| holder.is_of(me) && !holder.shared);
+        if !ours || *links > MOST_LINKS {
+            return None;
+        }
+        let mut here = holder.to_owned();
+        for step in (self.context.surroundings.target)(&path)?.components() {
+            match step {
+                Component::RootDir => here = PathBuf::from("/"),
+                Component::ParentDir => drop(here.pop()),
+                Component::Normal(name) => here = self.step(&here, name, links)?,
+                Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        Some(here)
+    }
+
+    fn look(&mut self, path: &Path) -> Option<Found> {
+        let look = self.context.surroundings.look;
+        *self.seen.entry(path.to_owned()).or_insert_with(|| look(path))
     }
 
     fn inode(&mut self, path: &Path) -> Option<(u64, u64)> {
-        let look = self.context.surroundings.look;
-        *self.inodes.entry(path.to_owned()).or_insert_with(|| look(path).map(|found| found.inode))
+        self.look(path).map(|found| found.inode)
+    }
+
+    /// Whether this is a directory that root or the running user put there: both it and the one it lies in are theirs.
+    fn is_own_directory(&mut self, path: &Path) -> bool {
+        let me = self.context.surroundings.running.user.uid;
+        let is_own = |found: Option<Found>| found.is_some_and(|found| found.kind == FoundKind::Dir && found.is_of(me));
+        is_own(self.look(path)) && path.parent().is_some_and(|holder| is_own(self.look(holder)))
     }
 }
