@@ -2,8 +2,10 @@
 
 use super::{STATE_VERSION, State};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
-use crate::host::Dir;
 use crate::host::dir::{Durability, write_atomic};
+use crate::host::{Dir, users};
+use nix::errno::Errno;
+use nix::unistd::geteuid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
@@ -21,15 +23,30 @@ impl State {
     /// Loads it from the state directory, or nothing where there is none yet.
     ///
     /// # Errors
-    /// Kind `State`: damaged, written by a newer certsync, or of another spec; the hint names the way out.
+    /// Kind `State`: damaged, written by a newer certsync, or of another spec; kind `Permission`: a link, another user's, or others may
+    /// write it. The hint names the way out.
     pub fn load(dir: &Dir, at: &AbsPath, spec: &AbsPath) -> Result<Option<State>> {
         let path = format!("{at}/{FILE}");
         let wrong = |cause: String| Error::new(ErrorKind::State, path.clone(), cause).hint(WAY_OUT);
         let (bytes, stat) = match dir.read_file(OsStr::new(FILE), LARGEST) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+                return Err(Error::new(
+                    ErrorKind::Permission,
+                    path,
+                    "a symbolic link in the place of the state file, which is not followed",
+                )
+                .hint("put the file itself there, after a look at who made the link"));
+            }
             Err(error) => return Err(Error::io(ErrorKind::State, &path, &error)),
         };
+        if stat.uid != geteuid().as_raw() {
+            let (owner, us) = (users::user_name(stat.uid), users::running_user().name);
+            return Err(Error::new(ErrorKind::Permission, path, format!("belongs to {owner}, and certsync runs as {us}")).hint(format!(
+                "chown it to {us}, after a look at how it got there; or set it aside with --new-state: every hook then runs once"
+            )));
+        }
         if stat.mode.bits() & 0o022 != 0 {
             return Err(Error::new(ErrorKind::Permission, path, "others may write the state file")
                 .hint("chmod go-w the file, after a look at who changed it"));
@@ -82,3 +99,47 @@ impl State {
 }
 
 const WAY_OUT: &str = "run once with --new-state: the file is kept beside the new one, and every hook runs once";
+
+#[cfg(test)]
+mod tests {
+    use super::{FILE, State};
+    use crate::base::{AbsPath, Error, ErrorKind, Result};
+    use crate::host::users;
+    use crate::state::test_dir::with_dir;
+    use std::os::unix::fs::{lchown, symlink};
+    use std::path::Path;
+
+    fn refused(change: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<Error> {
+        let at: AbsPath = "/var/lib/certsync".parse().unwrap_or_else(|error| unreachable!("{error}"));
+        with_dir(|dir, path| {
+            let spec = at.clone();
+            State::empty("host".into(), spec.clone()).save(dir, &at)?;
+            assert!(State::load(dir, &at, &spec)?.is_some());
+            change(&path.join(FILE)).map_err(|error| Error::io(ErrorKind::State, "the test", &error))?;
+            Ok(State::load(dir, &at, &spec).err().unwrap_or_else(|| unreachable!("it was accepted")))
+        })
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_state_is_named() -> Result<()> {
+        let error = refused(|file| {
+            std::fs::rename(file, file.with_extension("old"))?;
+            symlink("state.old", file)
+        })?;
+        assert_eq!(error.kind, ErrorKind::Permission);
+        assert!(error.cause.contains("symbolic link") && error.hint.is_some(), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_of_another_user_is_not_believed() -> Result<()> {
+        if users::running_user().uid != 0 {
+            eprintln!("skipped: needs root");
+            return Ok(());
+        }
+        let error = refused(|file| lchown(file, Some(65534), Some(65534)))?;
+        assert_eq!(error.kind, ErrorKind::Permission);
+        assert!(error.cause.starts_with("belongs to ") && error.hint.is_some(), "{error}");
+        Ok(())
+    }
+}

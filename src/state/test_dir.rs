@@ -11,7 +11,7 @@ pub fn open(path: &Path) -> std::io::Result<Dir> {
 }
 
 /// Calls `test` with a new directory and its path.
-pub fn with_dir(test: impl FnOnce(&Dir, &Path) -> Result<()>) -> Result<()> {
+pub fn with_dir<T>(test: impl FnOnce(&Dir, &Path) -> Result<T>) -> Result<T> {
     let made = tempfile::tempdir().and_then(|folder| Ok((folder.path().canonicalize()?, folder)));
     match made.and_then(|(path, folder)| Ok((open(&path)?, path, folder))) {
         Ok((dir, path, _folder)) => test(&dir, &path),
