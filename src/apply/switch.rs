@@ -9,6 +9,8 @@ use crate::host::{Dir, Kind, unique};
 use crate::observe::CURRENT;
 use crate::plan::{PlannedFile, link_target};
 use crate::spec::{DesiredInstall, Layout};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::io;
 
@@ -73,19 +75,21 @@ pub(super) struct Showing<'a> {
 /// back in the order given.
 pub(super) fn publish(place: &Place, showing: Showing<'_>, paths: &[RelPath], replace: Replace) -> Result<()> {
     let dest = &showing.install.dest;
+    let mut folders = Folders { place, showing, open: BTreeMap::new() };
     let mut ready = Vec::with_capacity(paths.len());
-    let result = prepare(place, showing, paths, &mut ready).map_err(|e| Error::io(ErrorKind::Install, dest, &e)).and_then(|()| {
-        for ((hidden, dir, leaf), path) in ready.iter().zip(paths) {
-            let renamed = match replace {
+    let result = prepare(&mut folders, paths, &mut ready).map_err(|e| Error::io(ErrorKind::Install, dest, &e)).and_then(|()| {
+        for (hidden, path) in ready.iter().zip(paths) {
+            let (steps, leaf) = path.split();
+            let renamed = folders.at(steps).and_then(|dir| match replace {
                 Replace::Nothing => place.set.rename_new(OsStr::new(hidden), dir, OsStr::new(leaf)),
                 Replace::Any => place.set.rename(OsStr::new(hidden), dir, OsStr::new(leaf)),
-            };
+            });
             renamed.map_err(|e| not_free(dest, path, &e))?;
         }
-        ready.iter().try_for_each(|(_, dir, _)| showing.flush.sync(dir)).map_err(|e| Error::io(ErrorKind::Install, dest, &e))
+        folders.close().map_err(|e| Error::io(ErrorKind::Install, dest, &e))
     });
     if result.is_err() {
-        for (hidden, _, _) in &ready {
+        for hidden in &ready {
             let _ = place.set.unlink(OsStr::new(hidden));
         }
     }
@@ -102,11 +106,44 @@ fn not_free(dest: &AbsPath, path: &RelPath, error: &io::Error) -> Error {
     }
 }
 
-fn prepare(place: &Place, showing: Showing<'_>, paths: &[RelPath], ready: &mut Vec<(String, Dir, String)>) -> io::Result<()> {
+/// Folders held open at the same time: a generation may have more of them than we may have descriptors.
+const MOST_OPEN: usize = 64;
+
+/// The folders of files in `dest`, by their steps.
+struct Folders<'a> {
+    place: &'a Place,
+    showing: Showing<'a>,
+    open: BTreeMap<Vec<&'a str>, Dir>,
+}
+
+impl<'a> Folders<'a> {
+    fn at(&mut self, steps: Vec<&'a str>) -> io::Result<&Dir> {
+        if self.open.len() >= MOST_OPEN && !self.open.contains_key(&steps) {
+            self.close()?;
+        }
+        match self.open.entry(steps) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(free) => {
+                let rest = &self.showing.install.rest;
+                let dir = folders_in_dest(self.place, free.key(), (rest.owner.id, rest.group.id), rest.dir_mode)?;
+                Ok(free.insert(dir))
+            }
+        }
+    }
+
+    /// Brings what was renamed into them to disk.
+    fn close(&mut self) -> io::Result<()> {
+        std::mem::take(&mut self.open).values().try_for_each(|dir| self.showing.flush.sync(dir))
+    }
+}
+
+/// Writes each under a temporary name; its folder is made before anything is renamed.
+fn prepare<'a>(folders: &mut Folders<'a>, paths: &'a [RelPath], ready: &mut Vec<String>) -> io::Result<()> {
+    let (place, showing) = (folders.place, folders.showing);
     let rest = &showing.install.rest;
     for path in paths {
         let (steps, leaf) = path.split();
-        let dir = folders_in_dest(place, &steps, (rest.owner.id, rest.group.id), rest.dir_mode)?;
+        folders.at(steps.clone())?;
         let hidden = unique(".new-");
         match rest.layout {
             Layout::Generations => place.set.symlink(&link_target(showing.set, path), OsStr::new(&hidden))?,
@@ -116,10 +153,10 @@ fn prepare(place: &Place, showing: Showing<'_>, paths: &[RelPath], ready: &mut V
                 place.set.create_file(OsStr::new(&hidden), bytes.expose(), (stat.uid, stat.gid), stat.mode)?;
             }
         }
-        ready.push((hidden, dir, leaf.to_owned()));
+        ready.push(hidden);
     }
     if rest.layout == Layout::Flat {
-        ready.iter().try_for_each(|(hidden, _, _)| place.set.sync_file(OsStr::new(hidden)))?;
+        ready.iter().try_for_each(|hidden| place.set.sync_file(OsStr::new(hidden)))?;
     }
     Ok(())
 }

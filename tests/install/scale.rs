@@ -53,3 +53,21 @@ fn time_grows_with_the_number_of_sets_and_not_with_its_square() {
     }
     assert_eq!(lots.hooks(), 1);
 }
+
+#[test]
+fn more_files_and_folders_than_descriptors_are_installed() {
+    for layout in ["generations", "flat"] {
+        let (host, pair) = Host::one(&format!("layout: {layout}"));
+        for number in 0..150 {
+            host.write(&format!("live/extra-{number}.txt"), "text");
+            host.write(&format!("live/folder-{number}/extra.txt"), "text");
+        }
+        let mut limited = std::process::Command::new("sh");
+        host.environment(&mut limited);
+        limited.args(["-c", "ulimit -n 100; exec \"$0\" apply -q --detailed-exitcode", env!("CARGO_BIN_EXE_certsync")]);
+        let output = limited.output().expect("sh");
+        assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+        host.shows("ssl", &pair);
+        assert_eq!(host.read("ssl/folder-149/extra.txt"), "text");
+    }
+}
