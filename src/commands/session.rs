@@ -181,12 +181,9 @@ impl Session {
         }
     }
 
-    /// When apply last ran, and when it last succeeded, Unix seconds.
-    pub fn last(&self) -> (Option<i64>, Option<i64>) {
-        let time = |name: &str| {
-            let stat = self.dir.as_ref()?.stat_at(OsStr::new(name)).ok()??;
-            i64::try_from(stat.mtime / 1_000_000_000).ok()
-        };
+    /// When apply last ran, and when it last succeeded, Unix nanoseconds.
+    pub fn last(&self) -> (Option<i128>, Option<i128>) {
+        let time = |name: &str| Some(self.dir.as_ref()?.stat_at(OsStr::new(name)).ok()??.mtime);
         (time(LAST_RUN), time(LAST_SUCCESS))
     }
 }

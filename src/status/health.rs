@@ -48,7 +48,7 @@ pub struct Verdict {
 const NAMED: usize = 5;
 
 /// Judges `status`: a failure, a revoked key in use or an end of validity within `crit` is critical; an end within `warn`, an owed
-/// hook, drift, an orphan, a version that was taken back or a last run that failed is a warning.
+/// hook, drift, an orphan, a run that was cut off, a version that was taken back or a last run that failed is a warning.
 pub fn verdict(status: &StatusReport, thresholds: Thresholds) -> Verdict {
     let mut found: Vec<(Health, String)> = Vec::new();
     for error in &status.errors {
@@ -59,7 +59,7 @@ pub fn verdict(status: &StatusReport, thresholds: Thresholds) -> Verdict {
             found.push(problem);
         }
     }
-    if status.last_run.is_some() && status.last_run > status.last_success && found.is_empty() {
+    if status.last_run_failed && found.is_empty() {
         found.push((Health::Warning, "the last run failed".to_owned()));
     }
     found.sort_by_key(|(health, _)| std::cmp::Reverse(*health));
@@ -86,7 +86,7 @@ fn judge(install: &InstallStatus, now: i64, thresholds: Thresholds) -> Option<(H
     if install.error.is_some() || install.revoked || install.generation.is_none() {
         health = Health::Critical;
     }
-    if install.owed().next().is_some() || install.drift == Drift::Yes || install.orphaned || install.returned {
+    if install.owed().next().is_some() || install.drift == Drift::Yes || install.orphaned || install.returned || install.unfinished {
         health = health.max(Health::Warning);
     }
     (health != Health::Ok).then(|| (health, format!("{} at {}: {}", install.set, install.dest, words.join(", "))))

@@ -29,6 +29,8 @@ pub struct StatusReport {
     pub last_run: Option<i64>,
     /// When it last did so without a failure, Unix seconds.
     pub last_success: Option<i64>,
+    /// Whether the last run ended with a failure.
+    pub last_run_failed: bool,
     /// Every place of every set, in spec order, orphans last.
     pub installs: Vec<InstallStatus>,
     /// What stands in the way of a run.
@@ -62,6 +64,8 @@ pub struct InstallStatus {
     pub drift: Drift,
     /// No longer in the spec; its files stay.
     pub orphaned: bool,
+    /// A run is at work here, or was cut off: the next `apply` finishes it.
+    pub unfinished: bool,
     /// Held by `rollback`.
     pub held: bool,
     /// A failing check took a newer version back.
@@ -122,10 +126,10 @@ pub struct Inputs<'a> {
     pub server: Option<String>,
     /// Unix seconds.
     pub now: i64,
-    /// Modification time of `last-run`, Unix seconds.
-    pub last_run: Option<i64>,
-    /// Modification time of `last-success`, Unix seconds.
-    pub last_success: Option<i64>,
+    /// Modification time of `last-run`, Unix nanoseconds: a run can fail in the second in which another succeeded.
+    pub last_run: Option<i128>,
+    /// Modification time of `last-success`, Unix nanoseconds.
+    pub last_success: Option<i128>,
     /// The sets that belong here, patterns already opened.
     pub sets: &'a [DesiredSet],
     /// The hooks of the spec.
@@ -160,11 +164,16 @@ pub fn status_of(state: &State, inputs: Inputs<'_>) -> StatusReport {
         certsync: env!("CARGO_PKG_VERSION").to_owned(),
         server: inputs.server,
         now: inputs.now,
-        last_run: inputs.last_run,
-        last_success: inputs.last_success,
+        last_run: inputs.last_run.map(seconds),
+        last_success: inputs.last_success.map(seconds),
+        last_run_failed: inputs.last_run > inputs.last_success,
         installs,
         errors: inputs.errors,
     }
+}
+
+fn seconds(nanoseconds: i128) -> i64 {
+    i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or(i64::MAX)
 }
 
 /// Whether a place still belongs to the spec, and then with which hooks.
@@ -180,7 +189,8 @@ fn install_status(
     membership: Membership,
     (state, inputs): (&State, &Inputs<'_>),
 ) -> InstallStatus {
-    let current = known.and_then(|known| known.current.as_ref());
+    // A first install that was cut off has been announced, and is most likely what services read already.
+    let current = known.and_then(|known| known.current.as_ref().or(known.next.as_ref()));
     let not_after = current.and_then(|current| current.facts.not_after());
     let (hooks, orphaned) = match membership {
         Membership::Wanted(hooks) => (hooks, false),
@@ -201,6 +211,7 @@ fn install_status(
         hooks,
         drift: seen.drift,
         orphaned,
+        unfinished: known.is_some_and(|known| known.next.is_some()),
         held: !orphaned && state.sets.get(set).is_some_and(|set| set.hold.is_some()),
         returned: known.is_some_and(|known| known.returned.is_some()),
         revoked: current.is_some_and(|current| current.facts.has_key_of(inputs.revoked)),

@@ -60,6 +60,9 @@ pub(super) fn notes(install: &InstallStatus) -> Vec<String> {
     if let Some(error) = &install.error {
         notes.push(printable(&error.cause));
     }
+    if install.unfinished {
+        notes.push("unfinished: the next apply goes on".to_owned());
+    }
     if install.revoked {
         notes.push("revoked key".to_owned());
     }

@@ -31,6 +31,7 @@ fn install(set: &str, days: i64) -> InstallStatus {
         hooks: Vec::new(),
         drift: Drift::No,
         orphaned: false,
+        unfinished: false,
         held: false,
         returned: false,
         revoked: false,
@@ -45,6 +46,7 @@ fn status(installs: Vec<InstallStatus>) -> StatusReport {
         now: NOW,
         last_run: Some(NOW - 60),
         last_success: Some(NOW - 60),
+        last_run_failed: false,
         installs,
         errors: Vec::new(),
     }
@@ -108,10 +110,9 @@ fn a_certificate_that_is_over_is_critical_without_thresholds() {
 #[test]
 fn a_last_run_that_failed_is_a_warning() {
     let mut late = status(vec![install("a", 60)]);
-    late.last_success = Some(NOW - DAY);
+    assert_eq!(verdict(&late, Thresholds::default()).health, Health::Ok);
+    late.last_run_failed = true;
     assert_eq!(verdict(&late, Thresholds::default()).line, "WARNING - the last run failed");
-    late.last_success = None;
-    assert_eq!(verdict(&late, Thresholds::default()).health, Health::Warning);
 }
 
 #[test]
@@ -189,23 +190,42 @@ fn state(mark: Option<Mark>) -> State {
     }
 }
 
-#[test]
-fn a_place_that_the_spec_no_longer_has_is_an_orphan() {
+/// Of a spec without sets, in which a key is revoked.
+fn status_after(state: &State, last_run: Option<i128>, last_success: Option<i128>) -> StatusReport {
     let revoked = BTreeSet::from([KeyFingerprint::of_spki(b"key")]);
     let seen = |_: &_, _: &_| Seen { result: None, drift: Drift::No, error: None };
-    let state = state(None);
-    let inputs = Inputs {
-        server: None,
-        now: NOW,
-        last_run: None,
-        last_success: None,
-        sets: &[],
-        hooks: &[],
-        revoked: &revoked,
-        seen: &seen,
-        errors: Vec::new(),
-    };
-    let status = status_of(&state, inputs);
+    let (now, sets, hooks, errors) = (NOW, [].as_slice(), [].as_slice(), Vec::new());
+    status_of(state, Inputs { server: None, now, last_run, last_success, sets, hooks, revoked: &revoked, seen: &seen, errors })
+}
+
+#[test]
+fn a_run_that_fails_in_the_second_in_which_another_succeeded_is_told() {
+    let nanoseconds = i128::from(NOW) * 1_000_000_000;
+    for (run, success, failed) in [(5, Some(5), false), (5, Some(6), false), (6, Some(5), true), (5, None, true)] {
+        let told = status_after(&state(None), Some(nanoseconds + run), success.map(|success| nanoseconds + success));
+        assert_eq!((told.last_run, told.last_success), (Some(NOW), success.map(|_| NOW)));
+        assert_eq!(told.last_run_failed, failed, "{run} {success:?}");
+    }
+    assert!(!status_after(&state(None), None, None).last_run_failed);
+}
+
+#[test]
+fn a_first_install_that_was_cut_off_is_there_and_unfinished() {
+    let mut state = state(None);
+    state.installs[0].next = state.installs[0].current.take();
+    let status = status_after(&state, None, None);
+    let [install] = status.installs.as_slice() else { unreachable!() };
+    assert!(install.unfinished);
+    assert_eq!((install.generation.as_deref(), install.days_left), (Some("2-ff"), Some(10)));
+    let mut alone = self::install("a", 60);
+    alone.unfinished = true;
+    let told = verdict(&super::tests::status(vec![alone]), Thresholds::default());
+    assert_eq!(told.line, "WARNING - a at /etc/ssl/a: unfinished: the next apply goes on");
+}
+
+#[test]
+fn a_place_that_the_spec_no_longer_has_is_an_orphan() {
+    let status = status_after(&state(None), None, None);
     let [install] = status.installs.as_slice() else { unreachable!() };
     assert!(install.orphaned && install.revoked);
     assert_eq!((install.days_left, install.names.join(" ")), (Some(10), "a b".to_owned()));
