@@ -16,3 +16,4 @@ mod quiet;
 mod scale;
 mod source;
 mod state;
+mod strangers;
