@@ -130,9 +130,21 @@ fn drift_is_repaired_while_the_set_is_held() {
 }
 
 #[test]
+fn what_the_store_lost_comes_back_from_a_generation_in_place() {
+    let (site, v) = after(SPEC, 2);
+    site.remove("state/store");
+    site.call(&["rollback", "a"]).ends(0);
+    assert!(everywhere(&site, &v[0]));
+}
+
+#[test]
 fn without_its_material_it_is_refused_whole() {
     let (site, v) = after(SPEC, 2);
     let former = site.state()["installs"][0]["former"][0]["digest"].as_str().unwrap_or_default().to_owned();
+    for (place, dest) in ["dest/1", "dest/2"].into_iter().enumerate() {
+        let name = site.state()["installs"][place]["former"][0]["name"].as_str().unwrap_or_default().to_owned();
+        site.remove(&format!("{dest}/.certsync/a/{name}"));
+    }
     site.remove(&format!("state/store/a/{former}"));
     site.call(&["rollback", "a"]).ends(1).says("is not in the store");
     assert!(everywhere(&site, &v[1]));

@@ -8,12 +8,14 @@ mod learn;
 mod place;
 mod recover;
 mod remove;
+mod restore;
 mod settle;
 mod stage;
 mod switch;
 
 pub use recover::recover;
 pub use remove::remove;
+pub use restore::restore;
 
 use crate::base::{AbsPath, Error, ErrorKind, Result, SetName};
 use crate::host::Dir;

@@ -3,7 +3,9 @@
 use super::Stop;
 use super::options::{Judging, RollbackOptions, RollbackTo};
 use super::session::{Done, Look, Session, Wish, in_turn, serve};
+use crate::apply::restore;
 use crate::base::{Digest, Error, ErrorKind, SetName};
+use crate::material::Material;
 use crate::plan::{Reason, Report};
 use crate::state::requests::Scope;
 use crate::state::{Hold, Store, short};
@@ -82,12 +84,22 @@ fn installs<'a>(session: &'a Session, set: &'a SetName) -> impl Iterator<Item = 
     session.state.installs.iter().filter(move |install| install.set == *set)
 }
 
+/// The version's material: in the store, or put there again from a generation that is still in place.
+fn stored(session: &Session, set: &SetName, at: &Digest) -> Result<Material, Stop> {
+    let Some(dir) = &session.dir else { return Err(Error::new(ErrorKind::State, session.at.to_string(), "is not there").into()) };
+    let store = Store::new(dir, &session.at);
+    store.load(set, at).or_else(|error| {
+        let material = restore(&session.state, set, at).ok_or(error)?;
+        store.purge_version(set, at)?;
+        store.commit(set, &material, store.revision(set, at).unwrap_or(0))?;
+        store.flush()?;
+        Ok(material)
+    })
+}
+
 fn back(session: &mut Session, options: &RollbackOptions, at: Digest) -> Result<Report, Stop> {
     let set = &options.set;
-    let stored = match &session.dir {
-        Some(dir) => Store::new(dir, &session.at).load(set, &at)?,
-        None => return Err(Error::new(ErrorKind::State, session.at.to_string(), "is not there").into()),
-    };
+    let stored = stored(session, set, &at)?;
     if let Some(key) = stored.facts().keys.iter().find(|key| session.desired.revoked.contains(key)) {
         return Err(Error::new(ErrorKind::Judgement, set.to_string(), format!("version {} has the revoked key {key}", short(&at))).into());
     }
