@@ -3,9 +3,7 @@
 use super::{STATE_VERSION, State};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
 use crate::host::dir::{Durability, write_atomic};
-use crate::host::{Dir, users};
-use nix::errno::Errno;
-use nix::unistd::geteuid;
+use crate::host::{Dir, Kind, users};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
@@ -31,7 +29,7 @@ impl State {
         let (bytes, stat) = match dir.read_file(OsStr::new(FILE), LARGEST) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            Err(_) if dir.stat_at(OsStr::new(FILE)).is_ok_and(|found| found.is_some_and(|stat| stat.kind == Kind::Link)) => {
                 return Err(Error::new(
                     ErrorKind::Permission,
                     path,
@@ -41,7 +39,7 @@ impl State {
             }
             Err(error) => return Err(Error::io(ErrorKind::State, &path, &error)),
         };
-        if stat.uid != geteuid().as_raw() {
+        if stat.uid != users::running_user().uid {
             let (owner, us) = (users::user_name(stat.uid), users::running_user().name);
             return Err(Error::new(ErrorKind::Permission, path, format!("belongs to {owner}, and certsync runs as {us}")).hint(format!(
                 "chown it to {us}, after a look at how it got there; or set it aside with --new-state: every hook then runs once"
