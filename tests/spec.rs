@@ -282,7 +282,7 @@ fn a_spec_that_cannot_be_read_says_why() -> Result<(), Box<dyn std::error::Error
         said("none.yaml")?,
         "certsync: error: none.yaml: no such file\n  hint: name the spec on the command line or in CERTSYNC_SPEC\n"
     );
-    assert_eq!(said("latin1.yaml")?, "certsync: error: latin1.yaml: line 2 is not UTF-8\n  hint: save the file as UTF-8\n");
+    assert_eq!(said("latin1.yaml")?, "certsync: error: latin1.yaml:2:6: this byte is not UTF-8\n  hint: save the file as UTF-8\n");
     assert_eq!(said("large.yaml")?, "certsync: error: large.yaml: the spec is larger than 8 MiB with all it includes\n");
     fs::create_dir(root.join("folder"))?;
     assert!(said("folder")?.contains("this is a directory"));
@@ -328,6 +328,36 @@ fn a_dest_that_is_a_source_through_a_link_is_found_on_a_real_host() -> Result<()
     assert!(found.to_string().contains("overlaps"), "{found}");
     assert!(load("version: 1\ncerts: { a: { source: src, install: beside } }\n").is_ok());
     Ok(())
+}
+
+#[test]
+fn what_is_included_must_be_a_regular_file_and_stdin_is_no_way_out() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    fs::create_dir_all(folder.path().join("certs.d/folder.yaml"))?;
+    assert!(std::process::Command::new("mkfifo").arg(folder.path().join("certs.d/fifo.yaml")).status()?.success());
+    let at = AbsPath::try_from(folder.path().canonicalize()?.join("spec.yaml"))?;
+    let text = "version: 1\ninclude: certs.d/*.yaml\ncerts: {}\n".to_owned();
+    let faults = load_with(SpecInput::Text { text, at }, &surroundings()).err().ok_or("loaded")?;
+    let said: Vec<(&str, &str)> = faults
+        .list
+        .iter()
+        .map(|fault| (fault.message.rsplit('/').next().unwrap_or_default(), fault.hint.as_deref().unwrap_or_default()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("fifo.yaml: this is not a regular file", "move it away, or name only regular files in `include`"),
+            ("folder.yaml: this is a directory", "name the files in it, such as `certs.d/*.yaml`"),
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn a_spec_that_is_too_large_is_told_the_way_out() {
+    let faults = load(&"# x\n".repeat(3 << 20)).err().expect("12 MiB");
+    assert_eq!(faults.list[0].message, "the spec is larger than 8 MiB with all it includes");
+    assert!(faults.list[0].hint.as_ref().is_some_and(|hint| hint.contains("`/*`")));
 }
 
 /// A host on which 65534 has a home that holds links and what looks like certbot's folders, and root has the same in /srv.

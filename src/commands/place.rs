@@ -2,7 +2,7 @@
 
 use super::cli::{GlobalArgs, SpecFlag, SpecPath, SpecPathOrStdin};
 use super::options::{Place, SpecPlace};
-use crate::base::{AbsPath, Error, ErrorKind, Result, escape};
+use crate::base::{AbsPath, Error, ErrorKind, Result, escape, not_utf8};
 use crate::host::users;
 use crate::spec::SpecInput;
 use std::ffi::OsString;
@@ -107,9 +107,12 @@ fn read_stdin() -> Result<String> {
     let read = std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes);
     read.map_err(|error| Error::io(ErrorKind::Spec, "stdin", &error))?;
     if bytes.len() as u64 > MOST {
-        return Err(Error::new(ErrorKind::Spec, "stdin", format!("holds more than {} MiB", MOST >> 20)));
+        return Err(Error::new(ErrorKind::Spec, "stdin", format!("holds more than {} MiB", MOST >> 20)).hint("is it a spec at all?"));
     }
-    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::Spec, "stdin", "is not UTF-8 text"))
+    String::from_utf8(bytes).map_err(|error| {
+        let (line, column) = not_utf8(error.as_bytes()).unwrap_or((1, 1));
+        Error::new(ErrorKind::Spec, format!("stdin:{line}:{column}"), "this byte is not UTF-8").hint("save the spec as UTF-8")
+    })
 }
 
 fn not_text(subject: &str, value: &OsString) -> Error {

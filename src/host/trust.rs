@@ -18,26 +18,22 @@ use std::io;
 pub fn check_trusted(path: &AbsPath) -> Result<()> {
     let place = existing(path)?;
     match &place.file {
-        Some((name, stat)) => {
-            trust_holder(&place, path)?;
-            trust(path, &place.shown(name), stat, '-')
-        }
+        Some((name, stat)) => trust_file(&place, path, name, stat),
         None => trust_top(&place, path),
     }
 }
 
-/// Reads a file of text that only the running user or root may have written (the spec, an include), at most `limit` bytes:
-/// what is judged is the descriptor that is read. Links are followed as in [`to`]. Not there, too large or not UTF-8: kind `Spec`.
-pub fn read_trusted(path: &AbsPath, limit: u64) -> Result<String> {
+/// Reads a file that only the running user or root may have written (the spec, an include), at most `limit` bytes:
+/// what is judged is the descriptor that is read. Links are followed as in [`to`]. Not there or too large: kind `Spec`.
+pub fn read_trusted(path: &AbsPath, limit: u64) -> Result<Vec<u8>> {
     let place = existing(path)?;
     let Some((name, _)) = &place.file else {
         return Err(place.error("is a directory").hint("name a file"));
     };
-    trust_holder(&place, path)?;
     let (fd, stat) = place.top()?.open_file(OsStr::new(name)).map_err(|error| place.fault_at(name, &error))?;
-    trust(path, &place.shown(name), &stat, '-')?;
+    trust_file(&place, path, name, &stat)?;
     let bytes = read_whole(fd, &stat, limit).map_err(|error| place.fault_at(name, &error))?;
-    std::str::from_utf8(bytes.expose()).map(str::to_owned).map_err(|_| place.error("is not UTF-8 text"))
+    Ok(bytes.expose().to_vec())
 }
 
 /// Every name in a folder that only the running user or root may write, sorted; none where there is no such folder.
@@ -131,30 +127,48 @@ fn existing(path: &AbsPath) -> Result<Place> {
 /// The directory at the end of the walk: others must not be able to add to it, so a sticky bit does not help.
 fn trust_top(place: &Place, path: &AbsPath) -> Result<()> {
     let stat = place.top()?.stat().map_err(|error| place.fault(&error))?;
-    trust(path, &place.shown(""), &stat, 'd')
+    trust(path, &[Judged { at: place.shown(""), stat, letter: 'd' }])
 }
 
-/// The directory of a trusted file: others must not be able to replace it, which a sticky bit prevents.
-fn trust_holder(place: &Place, path: &AbsPath) -> Result<()> {
-    let stat = place.top()?.stat().map_err(|error| place.fault(&error))?;
-    let is_sticky = stat.mode.bits() & 0o1000 != 0;
-    if is_sticky && (stat.uid == 0 || stat.uid == geteuid().as_raw()) {
-        return Ok(());
+/// A file and its directory: others must not be able to replace it either, which a sticky bit prevents.
+fn trust_file(place: &Place, path: &AbsPath, name: &str, stat: &Stat) -> Result<()> {
+    let holder = place.top()?.stat().map_err(|error| place.fault(&error))?;
+    let is_sticky = holder.mode.bits() & 0o1000 != 0;
+    let mut both = vec![Judged { at: place.shown(name), stat: *stat, letter: '-' }];
+    if !is_sticky || (holder.uid != 0 && holder.uid != geteuid().as_raw()) {
+        both.insert(0, Judged { at: place.shown(""), stat: holder, letter: 'd' });
     }
-    trust(path, &place.shown(""), &stat, 'd')
+    trust(path, &both)
 }
 
-fn trust(path: &AbsPath, at: &str, stat: &Stat, letter: char) -> Result<()> {
+/// Something that others may not write, with the letter `ls` begins its mode with.
+struct Judged {
+    at: String,
+    stat: Stat,
+    letter: char,
+}
+
+/// The cause names the first that others may write, the hint sets all of them right.
+fn trust(path: &AbsPath, all: &[Judged]) -> Result<()> {
     let me = geteuid().as_raw();
-    if !stat.is_writable_by_others(me) {
-        return Ok(());
-    }
-    let what = if at == path.as_str() { String::new() } else { format!("{at}: ") };
-    let (cause, hint) = if stat.uid != 0 && stat.uid != me {
-        let cause = format!("{what}belongs to {}, who could change what certsync does here", users::user_name(stat.uid));
-        (cause, if me == 0 { format!("chown root {at}") } else { String::from("use a copy of your own, or one that belongs to root") })
+    let is_foreign = |judged: &Judged| judged.stat.uid != 0 && judged.stat.uid != me;
+    let Some(first) = all.iter().find(|judged| judged.stat.is_writable_by_others(me)) else { return Ok(()) };
+    let what = if first.at == path.as_str() { String::new() } else { format!("{}: ", first.at) };
+    let cause = if is_foreign(first) {
+        format!("{what}belongs to {}, who could change what certsync does here", users::user_name(first.stat.uid))
     } else {
-        (format!("{what}others may write to it ({})", stat.mode.ls(letter)), format!("chmod go-w {at}"))
+        format!("{what}others may write to it ({})", first.stat.mode.ls(first.letter))
+    };
+    let run = |command: &str, which: &dyn Fn(&Judged) -> bool| {
+        let paths: Vec<&str> = all.iter().filter(|judged| which(judged)).map(|judged| judged.at.as_str()).collect();
+        (!paths.is_empty()).then(|| format!("{command} {}", paths.join(" ")))
+    };
+    let chown = run("chown root", &is_foreign);
+    let hint = if chown.is_some() && me != 0 {
+        String::from("use a copy of your own, or one that belongs to root")
+    } else {
+        let chmod = run("chmod go-w", &|judged| judged.stat.mode.bits() & 0o022 != 0);
+        chown.into_iter().chain(chmod).collect::<Vec<String>>().join(" && ")
     };
     Err(Error::new(ErrorKind::Permission, path.as_str(), cause).hint(hint))
 }
@@ -171,8 +185,8 @@ mod tests {
         let scene = Scene::new()?;
         scene.file("spec.yaml", "version: 1\n", 0o644)?;
         symlink("spec.yaml", scene.at("link.yaml"))?;
-        assert_eq!(read_trusted(&scene.abs("spec.yaml")?, 100)?, "version: 1\n");
-        assert_eq!(read_trusted(&scene.abs("link.yaml")?, 100)?, "version: 1\n");
+        assert_eq!(read_trusted(&scene.abs("spec.yaml")?, 100)?, b"version: 1\n");
+        assert_eq!(read_trusted(&scene.abs("link.yaml")?, 100)?, b"version: 1\n");
         check_trusted(&scene.abs("link.yaml")?)?;
         Ok(())
     }
@@ -196,6 +210,9 @@ mod tests {
         scene.folder("open", 0o777)?;
         scene.file("open/spec.yaml", "", 0o644)?;
         assert!(check_trusted(&scene.abs("open/spec.yaml")?).is_err());
+        scene.file("open/both.yaml", "", 0o664)?;
+        let both = format!("chmod go-w {} {}", scene.abs("open")?, scene.abs("open/both.yaml")?);
+        assert_eq!(check_trusted(&scene.abs("open/both.yaml")?).err().and_then(|error| error.hint), Some(both), "one command is enough");
         scene.mode("open", 0o1777)?;
         check_trusted(&scene.abs("open/spec.yaml")?)?;
         assert!(list_trusted(&scene.abs("open")?).is_err(), "others may add includes");
@@ -203,13 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_too_large_or_not_text_is_a_fault_of_the_spec() -> Test {
+    fn what_is_missing_or_too_large_is_a_fault_of_the_spec() -> Test {
         let scene = Scene::new()?;
         scene.file("long", "12345", 0o644)?;
-        std::fs::write(scene.at("raw"), b"\xff\xfe")?;
-        for (name, cause) in
-            [("none", "no such file or directory"), ("long", "larger than 4 bytes"), ("raw", "is not UTF-8 text"), ("", "is a directory")]
-        {
+        for (name, cause) in [("none", "no such file or directory"), ("long", "larger than 4 bytes"), ("", "is a directory")] {
             let error = read_trusted(&scene.abs(name)?, 4).err().ok_or("read")?;
             assert_eq!((error.kind, error.cause.split(" at /").next()), (ErrorKind::Spec, Some(cause)));
         }
@@ -256,6 +270,10 @@ mod tests {
         scene.folder("state", 0o700)?;
         scene.give("spec.yaml", STRANGER)?;
         scene.give("state", STRANGER)?;
+        scene.file("loose.yaml", "", 0o664)?;
+        scene.give("loose.yaml", STRANGER)?;
+        let loose = scene.abs("loose.yaml")?;
+        assert_eq!(check_trusted(&loose).err().and_then(|error| error.hint), Some(format!("chown root {loose} && chmod go-w {loose}")));
         for refused in [read_trusted(&scene.abs("spec.yaml")?, 9).err(), open_private(&scene.abs("state")?).err()] {
             assert_eq!(refused.map(|error| error.kind), Some(ErrorKind::Permission));
         }

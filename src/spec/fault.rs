@@ -38,6 +38,11 @@ impl Fault {
         Fault { file: printable(file), line: 0, column: 0, message: message.into(), source: String::new(), caret: String::new(), hint }
     }
 
+    /// A fault at a place whose line is not to be shown.
+    pub(super) fn at(file: &str, (line, column): (u32, u32), message: impl Into<String>, hint: Option<String>) -> Fault {
+        Fault { line, column, ..Fault::of_file(file, message, hint) }
+    }
+
     /// `file:line:column`, or the file alone.
     pub fn place(&self) -> String {
         if self.line == 0 { self.file.clone() } else { format!("{}:{}:{}", self.file, self.line, self.column) }

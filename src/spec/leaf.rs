@@ -261,8 +261,9 @@ impl PathText {
         if text.is_empty() {
             return wrong("a path is empty", "write an absolute path, or one relative to the spec file");
         }
-        if text == "~" || text.starts_with("~/") {
-            return wrong(format!("`~` is not expanded: {}", quoted(text)), "write the whole path");
+        if let Some(first) = text.chars().next().filter(|c| matches!(c, '~' | '$')) {
+            let hint = format!("write the whole path; for a name that really begins so, write `./{first}…`");
+            return wrong(format!("`{first}` is not expanded: {}", quoted(text)), hint);
         }
         if printable(text) != *text {
             return wrong(format!("a path holds a control character: {}", quoted(text)), "use another name");

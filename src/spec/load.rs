@@ -7,7 +7,7 @@ use super::surroundings::{Surroundings, Trust};
 use super::tree::{LARGEST_SPEC, Node, parse};
 use super::types::{Included, Spec};
 use super::{de, leaf::PathText, wrap::At};
-use crate::base::{AbsPath, Error, ErrorKind, escape, printable};
+use crate::base::{AbsPath, Error, ErrorKind, escape, not_utf8, printable};
 use crate::host::walk::{check_trusted, read_trusted};
 use serde::de::DeserializeOwned;
 use std::fs::File;
@@ -19,6 +19,10 @@ const MOST_INCLUDED: usize = 10_000;
 
 /// What is said of a file that is not there.
 const NOT_FOUND: &str = "no such file";
+
+/// What is said of bytes that are no text, and the way out.
+const NOT_UTF8: &str = "this byte is not UTF-8";
+const SAVE_AS_UTF8: &str = "save the file as UTF-8";
 
 /// Where a spec comes from.
 #[derive(Debug, Clone)]
@@ -57,7 +61,7 @@ pub fn load_with(input: SpecInput<'_>, surroundings: &Surroundings) -> Result<Lo
         SpecInput::Text { text, at } => (at, text),
     };
     let mut reading = Reading { surroundings, reporter: Reporter::default(), left: LARGEST_SPEC };
-    reading.weigh(&text).map_err(|message| Faults::one(Fault::of_file(path.as_str(), message, None)))?;
+    reading.weigh(path.as_str(), &text)?;
     let directory = directory_of(&path);
     let Some(spec) = reading.document::<Spec>(path.as_str(), &text)? else {
         return Err(reading.reporter.into_faults().unwrap_or_else(|| Faults::one(Fault::of_file(path.as_str(), "no spec", None))));
@@ -79,13 +83,16 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn weigh(&mut self, text: &str) -> Result<(), String> {
+    fn weigh(&mut self, name: &str, text: &str) -> Result<(), Faults> {
         match self.left.checked_sub(text.len() as u64) {
             Some(left) => {
                 self.left = left;
                 Ok(())
             }
-            None => Err(too_large()),
+            None => {
+                let (message, hint) = too_large();
+                Err(Faults::one(Fault::of_file(name, message, Some(hint))))
+            }
         }
     }
 
@@ -134,15 +141,22 @@ impl Reading<'_> {
 
     /// One included file; a fault of the file as a whole is shown where it is included.
     fn include(&mut self, path: &AbsPath, at: Pos) -> Result<Option<Included>, Faults> {
-        let text = match read_text(path, self.surroundings.trust) {
-            Ok(text) => text,
+        let bytes = match read_bytes(path, Asked::ByInclude, self.surroundings.trust) {
+            Ok(bytes) => bytes,
             Err(error) => {
                 let hint = error.hint.filter(|_| error.cause != NOT_FOUND).or_else(|| Some("make the file, or leave it out".into()));
                 self.reporter.fault(at, format!("{path}: {}", error.cause), hint);
                 return Ok(None);
             }
         };
-        self.weigh(&text).map_err(|message| Faults::one(Fault::of_file(path.as_str(), message, None)))?;
+        let text = match text_of(bytes) {
+            Ok(text) => text,
+            Err((line, column)) => {
+                self.reporter.fault(at, format!("{path}:{line}:{column}: {NOT_UTF8}"), Some(SAVE_AS_UTF8.into()));
+                return Ok(None);
+            }
+        };
+        self.weigh(path.as_str(), &text)?;
         // A file that holds comments alone is a set that somebody has switched off.
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(None);
@@ -210,26 +224,51 @@ fn directory_of(path: &AbsPath) -> AbsPath {
     AbsPath::try_from(parent).unwrap_or_else(|_| path.clone())
 }
 
-fn too_large() -> String {
-    format!("the spec is larger than {} MiB with all it includes", LARGEST_SPEC >> 20)
+/// What is said of a spec that is too large, and the way out.
+fn too_large() -> (String, String) {
+    (
+        format!("the spec is larger than {} MiB with all it includes", LARGEST_SPEC >> 20),
+        "is it a spec at all? where it names very many sets, a source that ends in `/*` makes one of each directory".into(),
+    )
 }
 
 fn read_spec(path: &AbsPath, surroundings: &Surroundings) -> Result<String, Faults> {
-    read_text(path, surroundings.trust).map_err(|error| Faults::one(Fault::of_file(path.as_str(), error.cause, error.hint)))
+    let bytes = read_bytes(path, Asked::OnTheCommandLine, surroundings.trust)
+        .map_err(|error| Faults::one(Fault::of_file(path.as_str(), error.cause, error.hint)))?;
+    text_of(bytes).map_err(|place| Faults::one(Fault::at(path.as_str(), place, NOT_UTF8, Some(SAVE_AS_UTF8.into()))))
+}
+
+/// The bytes as text, or the place of the first byte that is none. The line itself is never shown: it may be that of a key in DER.
+fn text_of(bytes: Vec<u8>) -> Result<String, (u32, u32)> {
+    String::from_utf8(bytes).map_err(|error| not_utf8(error.as_bytes()).unwrap_or((1, 1)))
+}
+
+/// Who named a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    OnTheCommandLine,
+    ByInclude,
 }
 
 /// Reads a file that nobody else may write. The one place where the spec asks who may.
-fn read_text(path: &AbsPath, trust: Trust) -> Result<String, Error> {
+fn read_bytes(path: &AbsPath, asked: Asked, trust: Trust) -> Result<Vec<u8>, Error> {
     let wrong = |cause: String| Error::new(ErrorKind::Spec, path.as_str(), cause);
     let kind = path.as_path().metadata().map_err(|error| unreadable(path, &error))?;
     if kind.is_dir() {
-        return Err(wrong("this is a directory".into()).hint("name the spec file, such as certsync.yaml in it"));
+        return Err(wrong("this is a directory".into()).hint(match asked {
+            Asked::OnTheCommandLine => "name the spec file, such as certsync.yaml in it",
+            Asked::ByInclude => "name the files in it, such as `certs.d/*.yaml`",
+        }));
     }
     if !kind.is_file() {
-        return Err(wrong("this is not a regular file".into()).hint("`-` with `--at PATH` reads a spec from standard input"));
+        return Err(wrong("this is not a regular file".into()).hint(match asked {
+            Asked::OnTheCommandLine => "`-` with `--at PATH` reads a spec from standard input",
+            Asked::ByInclude => "move it away, or name only regular files in `include`",
+        }));
     }
     if kind.len() > LARGEST_SPEC {
-        return Err(wrong(too_large()));
+        let (cause, hint) = too_large();
+        return Err(wrong(cause).hint(hint));
     }
     if trust == Trust::Check {
         return read_trusted(path, LARGEST_SPEC).map_err(|error| Error { subject: path.to_string(), cause: about(path, &error), ..error });
@@ -237,10 +276,7 @@ fn read_text(path: &AbsPath, trust: Trust) -> Result<String, Error> {
     let mut bytes = Vec::new();
     let file = File::open(path.as_path()).map_err(|error| unreadable(path, &error))?;
     file.take(LARGEST_SPEC + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
-        wrong(format!("line {line} is not UTF-8")).hint("save the file as UTF-8")
-    })
+    Ok(bytes)
 }
 
 /// The cause, with the subject where that is another one than `path` (a directory above it, a link).

@@ -180,6 +180,9 @@ fn dir_mode(context: &Context<'_>, written: &[&At<ModeText>]) -> Mode {
     } else if text.mode.bits() & 0o100 == 0 {
         let meant = Mode::from_bits(text.mode.bits() | 0o100 | (text.mode.bits() & 0o444) >> 2);
         context.fault(at.pos(), "a directory that its owner cannot enter", format!("did you mean `{}`?", meant.ls('d')));
+    } else {
+        // setgid on a directory hands the group down, sticky restricts: both make sense.
+        senseless(context, at, text.mode, 0o4000, 'd');
     }
     text.mode
 }
@@ -189,8 +192,22 @@ fn file_mode(context: &Context<'_>, written: &[&At<ModeText>], default: Mode) ->
     let Some(text) = at.value() else { return default };
     if text.kind == Some('d') {
         context.fault(at.pos(), "this is the mode of a directory, the key is for files", format!("did you mean `{}`?", text.mode.ls('-')));
+    } else {
+        senseless(context, at, text.mode, 0o7000, '-');
     }
     text.mode
+}
+
+/// Bits that no certificate needs: most likely a slip, and dangerous.
+fn senseless(context: &Context<'_>, at: &At<ModeText>, mode: Mode, special: u32, letter: char) {
+    let (open, marked) = (mode.bits() & 0o002, mode.bits() & special);
+    let why = match (open, marked) {
+        (0, 0) => return,
+        (0, _) if letter == 'd' => "a setuid bit means nothing on a directory",
+        (0, _) => "setuid, setgid and sticky bits have no place on files that nobody runs",
+        _ => "everybody on the host could write there",
+    };
+    context.fault(at.pos(), why, format!("did you mean `{}`?", Mode::from_bits(mode.bits() & !(open | marked)).ls(letter)));
 }
 
 fn keep(context: &Context<'_>, written: &[&At<u32>]) -> u32 {
