@@ -203,6 +203,34 @@ fn a_hardened_process_runs_hooks_and_gives_back_the_core_limit() {
 }
 
 #[test]
+fn what_a_killed_run_left_for_its_hook_is_swept_and_nothing_else() -> Result<(), Box<dyn std::error::Error>> {
+    let file = TemporaryFile::new(b"{}", &me())?;
+    let dir = file.path().as_path().parent().ok_or("a folder")?.to_owned();
+    let name = dir.file_name().and_then(|name| name.to_str()).ok_or("a name")?.to_owned();
+    let parts: Vec<&str> = name.split('-').collect();
+    let ["certsync", namespace, pid, start, _] = parts.as_slice() else { return Err(name.into()) };
+    let make = |owner: [&str; 3], file: &str| -> std::io::Result<_> {
+        let made = dir.with_file_name(format!("certsync-{}-0123456789abcdef", owner.join("-")));
+        std::fs::create_dir(&made)?;
+        std::fs::write(made.join(file), "{}")?;
+        Ok(made)
+    };
+    let later = (start.parse::<u64>()? + 1).to_string();
+    let gone = [make([namespace, "2147483647", start], "changes.json")?, make([namespace, pid, &later], "changes.json")?];
+    let elsewhere = make(["1", pid, &later], "changes.json")?;
+    let others = make([namespace, "2147483646", start], "something")?;
+    let again = TemporaryFile::new(b"{}", &me());
+    let there = |path: &std::path::PathBuf| path.exists();
+    let seen = (gone.iter().any(there), there(&elsewhere), others.join("something").exists(), file.path().as_path().exists());
+    for left in gone.iter().chain([&elsewhere, &others]) {
+        let _ = std::fs::remove_dir_all(left);
+    }
+    assert!(again.is_ok());
+    assert_eq!(seen, (false, true, true, true));
+    Ok(())
+}
+
+#[test]
 fn a_temporary_file_is_for_its_user_alone_and_gone_with_its_folder() -> Result<(), certsync::base::Error> {
     let user = other("nobody").unwrap_or_else(me);
     let file = TemporaryFile::new(b"{}", &user)?;

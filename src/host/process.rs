@@ -7,6 +7,7 @@
 
 mod harden;
 mod output;
+mod owner;
 mod shim;
 mod temporary;
 

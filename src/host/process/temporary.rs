@@ -1,11 +1,14 @@
 //! A file for one hook.
 
+use super::owner::Owner;
 use crate::base::{AbsPath, Error, ErrorKind, Result};
+use crate::host::{Dir, Entry, Kind};
 use crate::spec::HookUser;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
@@ -14,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// The name of the file in its directory.
 const NAME: &str = "changes.json";
+/// How the directory's name begins; then its [`Owner`], where that is known, and something nobody can foresee.
+const PREFIX: &str = "certsync-";
 /// How many names are tried where others lie in the way.
 const TRIES: usize = 20;
 
@@ -35,6 +40,7 @@ impl TemporaryFile {
         let failed = |error: &std::io::Error| Error::io(ErrorKind::Hook, format!("a temporary file in {}", shown(&base)), error);
         let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
         let parent = open(&base, flags, Mode::empty()).map_err(|errno| failed(&errno.into()))?;
+        sweep(&parent);
         let dir_name = make_dir(&parent).map_err(|errno| failed(&errno.into()))?;
         let path = AbsPath::try_from(base.join(&dir_name).join(NAME));
         let dir = openat(&parent, dir_name.as_str(), flags | OFlag::O_NOFOLLOW, Mode::empty());
@@ -90,8 +96,9 @@ fn base() -> PathBuf {
 
 /// Makes a directory that was not there, under a name nobody can foresee.
 fn make_dir(parent: &OwnedFd) -> nix::Result<String> {
+    let owner = Owner::this().map(|owner| format!("{}-", owner.to_name())).unwrap_or_default();
     for _ in 0..TRIES {
-        let name = format!("certsync-{:016x}", RandomState::new().build_hasher().finish());
+        let name = format!("{PREFIX}{owner}{:016x}", RandomState::new().build_hasher().finish());
         match mkdirat(parent, name.as_str(), Mode::from_bits_truncate(0o700)) {
             Ok(()) => return Ok(name),
             Err(Errno::EEXIST) => {}
@@ -99,6 +106,31 @@ fn make_dir(parent: &OwnedFd) -> nix::Result<String> {
         }
     }
     Err(Errno::EEXIST)
+}
+
+/// Removes what killed runs of ours left behind; nobody misses it if that fails.
+fn sweep(parent: &OwnedFd) {
+    let Ok(parent) = parent.try_clone().map(Dir::from_fd) else { return };
+    for entry in parent.entries().unwrap_or_default() {
+        if is_abandoned(&entry) {
+            let _ = remove(&parent, &entry.name);
+        }
+    }
+}
+
+fn is_abandoned(entry: &Entry) -> bool {
+    let name = entry.name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.rsplit_once('-'));
+    entry.kind == Kind::Dir && name.and_then(|(owner, _)| Owner::from_name(owner)).is_some_and(|owner| owner.is_gone())
+}
+
+fn remove(parent: &Dir, name: &OsStr) -> std::io::Result<()> {
+    let dir = parent.open_dir(name)?;
+    if dir.stat()?.uid != Uid::effective().as_raw() {
+        return Ok(());
+    }
+    dir.unlink(OsStr::new(NAME))?;
+    // Whatever else somebody has put there keeps it.
+    parent.remove_dir(name)
 }
 
 fn shown(path: &Path) -> String {
