@@ -6,14 +6,13 @@ use super::place::input;
 use crate::apply::{Apply, recover};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
 use crate::collect::{Accepted, name_sets};
-use crate::host::{Dir, Durability, Kind as HostKind, clock, users, walk, write_atomic};
-use crate::observe::is_leftover;
+use crate::host::{Dir, Durability, clock, users, walk, write_atomic};
 use crate::plan::{Outcome, Reason, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, load};
 use crate::state::requests::{self, Request, Scope};
 use crate::state::turn::{Outcome as TurnOutcome, Turn, again, take_turn};
-use crate::state::{Belief, Cache, State, Store};
+use crate::state::{Belief, Cache, State, Store, sweep};
 use crate::survey::{Keep, Retry, Sources, Stored, Survey, Surveyed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -186,13 +185,6 @@ impl Session {
         let time = |name: &str| Some(self.dir.as_ref()?.stat_at(OsStr::new(name)).ok()??.mtime);
         (time(LAST_RUN), time(LAST_SUCCESS))
     }
-}
-
-/// Removes what a killed run left half written. Files only: a folder of this name may be another process's, which is about to leave a
-/// request without the lock.
-fn sweep(dir: &Dir) -> std::io::Result<()> {
-    let mut left = dir.entries()?.into_iter().filter(|entry| entry.kind == HostKind::File && is_leftover(&entry.name));
-    left.try_for_each(|entry| dir.unlink(&entry.name))
 }
 
 /// A state that another host wrote says nothing about the services of this one: every hook is owed.

@@ -4,6 +4,7 @@ mod cache;
 mod file;
 pub mod requests;
 mod store;
+mod sweep;
 #[cfg(test)]
 mod test_dir;
 pub mod turn;
@@ -11,4 +12,5 @@ mod types;
 
 pub use cache::{Acl, Belief, Cache, Known};
 pub use store::{Store, short};
+pub use sweep::sweep;
 pub use types::{GenerationState, Hold, Inode, InstallState, Mark, Returned, STATE_VERSION, SetState, State};

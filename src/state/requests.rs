@@ -7,7 +7,7 @@ use crate::base::{Error, ErrorKind, Mode, Result, SetName};
 use crate::host::{Dir, Durability, Kind, clock, unique, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
@@ -57,7 +57,7 @@ const FOLDER: &str = "requests";
 /// A marker that is not finished; [`write_atomic`] names it so.
 const UNFINISHED: &[u8] = b".new-";
 /// The age in seconds at which an unfinished marker has surely lost its writer.
-const ABANDONED: i128 = 3600;
+pub(super) const ABANDONED: i128 = 3600;
 const LIMIT: u64 = 1024 * 1024;
 
 /// Leaves a request. When this returns it is on disk and will be read by whoever next takes the run lock.
@@ -130,7 +130,7 @@ fn markers(folder: &Dir) -> io::Result<Vec<String>> {
     Ok(entries.filter_map(|entry| entry.name.into_string().ok()).collect())
 }
 
-fn is_unfinished(name: &OsString) -> bool {
+pub(super) fn is_unfinished(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(UNFINISHED)
 }
 
