@@ -203,6 +203,11 @@ fn a_hardened_process_runs_hooks_and_gives_back_the_core_limit() {
 }
 
 #[test]
+fn no_blocked_signal_is_handed_on() {
+    assert_eq!(shell("grep SigBlk: /proc/self/status").output.trim_start_matches("SigBlk:").trim(), "0000000000000000");
+}
+
+#[test]
 fn what_a_killed_run_left_for_its_hook_is_swept_and_nothing_else() -> Result<(), Box<dyn std::error::Error>> {
     let file = TemporaryFile::new(b"{}", &me())?;
     let dir = file.path().as_path().parent().ok_or("a folder")?.to_owned();

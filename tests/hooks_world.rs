@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 use support::site::{Site, is_root, issue};
 
@@ -66,6 +67,28 @@ fn a_hook_runs_as_its_user_and_can_read_the_changes() {
     site.apply(0);
     assert_eq!(site.read("open/who"), "65534\n");
     assert_eq!(fs::metadata(site.path("open/who")).map(|meta| meta.uid()).ok(), Some(65_534));
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_ends_its_hook_first() {
+    let site = site("run: 'test -e [DIR]/pid && exit; sleep 1234.5 & echo $! > [DIR]/new; mv [DIR]/new [DIR]/pid; sleep 1234.5'");
+    let child = site.start(&["apply"], &[]);
+    let start = Instant::now();
+    while !site.has("pid") && start.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = site.read("pid").trim().to_owned();
+    let told = std::process::Command::new("kill").arg(child.id().to_string()).status();
+    assert!(told.is_ok_and(|status| status.success()));
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.signal(), Some(15), "{output:?}");
+    assert!(start.elapsed() < Duration::from_secs(60));
+    // Ended, whether or not somebody has asked yet how.
+    let left = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    assert!(left.is_empty() || left.contains(") Z "), "{left}");
+    let run = site.apply(0);
+    assert_eq!(run.hooks(), ["h run ok"], "it was owed");
+    site.apply(0);
 }
 
 #[test]

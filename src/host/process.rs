@@ -9,6 +9,7 @@ mod harden;
 mod output;
 mod owner;
 mod shim;
+mod stop;
 mod temporary;
 
 pub use harden::harden;
@@ -33,6 +34,7 @@ use std::path::Path;
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use stop::{Stops, obey};
 
 /// One command to run.
 pub struct Job<'a> {
@@ -80,6 +82,8 @@ const NAP: Duration = Duration::from_millis(20);
 /// Runs `job` to its end or its timeout. After the timeout its session's process group gets SIGTERM, and SIGKILL as soon as
 /// the command has ended and closed its output, at the latest 2 seconds later. What an ended command left running in
 /// the background is neither killed nor waited for.
+///
+/// A signal that tells this process to stop meanwhile ends the command in the same way, and this process after it.
 pub fn run(job: &Job<'_>) -> Ended {
     run_through(Path::new("/proc/self/exe"), job)
 }
@@ -88,8 +92,13 @@ pub fn run(job: &Job<'_>) -> Ended {
 /// such as its tests.
 pub fn run_through(program: &Path, job: &Job<'_>) -> Ended {
     let deadline = Instant::now() + job.timeout;
+    // Before there is a command to leave behind. Without it we would end as any program does.
+    let stops = Stops::hold().ok().flatten();
     match start(program, job) {
-        Ok(running) => running.finish(deadline),
+        Ok(mut running) => {
+            running.stops = stops;
+            running.finish(deadline)
+        }
         Err(error) => not_started(format!("cannot start {}: {}", printable(&program.to_string_lossy()), text(&error)), String::new()),
     }
 }
@@ -99,6 +108,9 @@ struct Running {
     pipe: OwnedFd,
     socket: UnixStream,
     output: Output,
+    stops: Option<Stops>,
+    /// What told us to stop.
+    stop: Option<Signal>,
 }
 
 fn start(program: &Path, job: &Job<'_>) -> io::Result<Running> {
@@ -129,7 +141,7 @@ fn start(program: &Path, job: &Job<'_>) -> io::Result<Running> {
         let _ = child.wait();
         return Err(error);
     }
-    Ok(Running { child, pipe: pipe.into(), socket, output: Output::default() })
+    Ok(Running { child, pipe: pipe.into(), socket, output: Output::default(), stops: None, stop: None })
 }
 
 fn send_order(mut socket: &UnixStream, job: &Job<'_>) -> io::Result<()> {
@@ -162,6 +174,11 @@ impl Running {
         }
         self.wait(Instant::now() + DRAIN, Until::EndedAndSilent);
         let status = self.child.wait();
+        drop(self.stops.take());
+        if let Some(stop) = self.stop {
+            tracing::warn!("told to stop by {stop}: the command that ran was ended, and is owed");
+            obey(stop);
+        }
         let answer = shim::read_answer(&self.socket);
         let output = self.output.into_text();
         match (answer, status) {
@@ -179,7 +196,8 @@ impl Running {
         }
     }
 
-    /// Reads output until the command has come to `until` or `deadline` has passed; whether it has.
+    /// Reads output until the command has come to `until`, or `deadline` has passed, or we are told to stop (while it has not ended);
+    /// whether it has come to it.
     fn wait(&mut self, deadline: Instant, until: Until) -> bool {
         let mut nap = Duration::from_millis(1);
         loop {
@@ -189,8 +207,11 @@ impl Running {
             if ended && (until == Until::Ended || self.output.is_closed()) {
                 return true;
             }
+            if until == Until::Ended {
+                self.stop = self.stops.as_ref().and_then(Stops::next);
+            }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.stop.is_some() && until == Until::Ended {
                 return false;
             }
             if more {
