@@ -58,6 +58,14 @@ fn another_way_to_the_same_directory_is_the_same() {
 }
 
 #[test]
+fn steps_upward_mean_what_the_kernel_says() {
+    let site = site();
+    site.write("elsewhere/deep/file", "");
+    symlink(site.path("elsewhere/deep"), site.path("live/link")).expect("a link");
+    brings_a_alone(&site, &[("RENEWED_LINEAGE", "[DIR]/live/link/../../live/b/../a")]);
+}
+
+#[test]
 fn lego_and_acme_sh_name_a_file() {
     brings_a_alone(&site(), &[("LEGO_CERT_PATH", "[DIR]/live/a/a.test.crt"), ("LEGO_CERT_KEY_PATH", "[DIR]/live/a/a.test.key")]);
     brings_a_alone(&site(), &[("LEGO_HOOK_CERT_PATH", "[DIR]/live/a/a.test.crt")]);

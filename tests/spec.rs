@@ -283,7 +283,7 @@ fn a_spec_that_cannot_be_read_says_why() -> Result<(), Box<dyn std::error::Error
         "certsync: error: none.yaml: no such file\n  hint: name the spec on the command line or in CERTSYNC_SPEC\n"
     );
     assert_eq!(said("latin1.yaml")?, "certsync: error: latin1.yaml:2:6: this byte is not UTF-8\n  hint: save the file as UTF-8\n");
-    assert_eq!(said("large.yaml")?, "certsync: error: large.yaml: the spec is larger than 8 MiB with all it includes\n");
+    assert!(said("large.yaml")?.starts_with("certsync: error: large.yaml: the spec is larger than 8 MiB with all it includes\n  hint: "));
     fs::create_dir(root.join("folder"))?;
     assert!(said("folder")?.contains("this is a directory"));
     Ok(())
@@ -355,7 +355,7 @@ fn what_is_included_must_be_a_regular_file_and_stdin_is_no_way_out() -> Result<(
 
 #[test]
 fn a_spec_that_is_too_large_is_told_the_way_out() {
-    let faults = load(&"# x\n".repeat(3 << 20)).err().expect("12 MiB");
+    let faults = load(&"# x\n".repeat(3 << 20)).expect_err("12 MiB");
     assert_eq!(faults.list[0].message, "the spec is larger than 8 MiB with all it includes");
     assert!(faults.list[0].hint.as_ref().is_some_and(|hint| hint.contains("`/*`")));
 }

@@ -3,12 +3,13 @@
 use super::Stop;
 use super::options::{DeployHookOptions, Judging};
 use super::session::{Session, Wish, in_turn, serve};
-use crate::base::{AbsPath, Error, ErrorKind, SetName, printable};
+use crate::base::{Error, ErrorKind, SetName, printable};
 use crate::collect::name_sets;
 use crate::host::source::same_directory;
 use crate::plan::Report;
 use crate::state::requests::Scope;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Applies the sets whose source was just renewed. What the ACME client says selects sets, it never supplies a path.
 pub fn deploy_hook(options: &DeployHookOptions) -> Result<Report, Stop> {
@@ -48,8 +49,9 @@ pub fn deploy_hook(options: &DeployHookOptions) -> Result<Report, Stop> {
 
 fn renewed_sets(options: &DeployHookOptions, judging: &Judging) -> Result<BTreeSet<SetName>, Stop> {
     let session = Session::looking(&options.place, judging)?;
-    let renewed: Vec<AbsPath> = options.renewed.iter().filter_map(|path| path.parse().ok()).collect();
+    // What `..` in them means is the kernel's to say.
+    let renewed: Vec<&Path> = options.renewed.iter().map(Path::new).filter(|path| path.is_absolute()).collect();
     let sets = name_sets(&session.desired, &session.state).sets;
-    let is_renewed = |source: &AbsPath| renewed.iter().any(|path| path == source || same_directory(path, source));
-    Ok(sets.into_iter().filter(|set| is_renewed(&set.source)).map(|set| set.name).collect())
+    let is_renewed = |source: &Path| renewed.iter().any(|path| *path == source || same_directory(path, source));
+    Ok(sets.into_iter().filter(|set| is_renewed(set.source.as_path())).map(|set| set.name).collect())
 }

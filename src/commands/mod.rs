@@ -3,6 +3,7 @@
 //! stdout carries the answer and nothing else; errors, logs and progress go to stderr.
 
 mod apply;
+mod checks;
 mod cli;
 mod deploy_hook;
 mod exit;

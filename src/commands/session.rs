@@ -1,6 +1,7 @@
 //! One run from the spec to the report: what plan, apply, rollback, remove, deploy-hook and status share.
 
 use super::Stop;
+use super::checks;
 use super::options::{ContentCheck, Judging, Place, Returned, StateChoice};
 use super::place::input;
 use crate::apply::{Apply, recover};
@@ -77,6 +78,7 @@ impl Session {
     /// Opens everything for a run that changes nothing: without a state directory it goes on with an empty state.
     pub fn looking(place: &Place, judging: &Judging) -> std::result::Result<Session, Stop> {
         let desired = desired(place)?;
+        checks::state_dir_apart(&desired, &place.state_dir)?;
         let dir = walk::find_private(&place.state_dir)?;
         Ok(Session::open(desired, place, dir, judging)?)
     }
@@ -102,6 +104,7 @@ impl Session {
         };
         let mut state = saved.clone().unwrap_or_else(|| State::empty(users::host_name(), desired.spec.clone()));
         of_this_host(&mut state);
+        checks::accepted_sets_exist(judging, &desired, &state)?;
         let belief = match judging.content {
             ContentCheck::Stamps => Belief::Metadata,
             ContentCheck::ReadAll => Belief::Nothing,
@@ -227,19 +230,23 @@ pub(super) fn in_turn(
     wish: &Wish<'_>,
     work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
 ) -> std::result::Result<Option<Report>, Stop> {
-    desired(wish.place)?;
+    checks::state_dir_apart(&desired(wish.place)?, &wish.place.state_dir)?;
     let dir = walk::open_private(&wish.place.state_dir)?;
     let turn = match &wish.request {
         None => Turn::Run,
         Some(scope) => Turn::Request(Request { command: wish.who.to_owned(), scope: scope.clone() }),
     };
-    let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, turn, wish.patience)? else { return Ok(None) };
+    let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, turn, wish.patience).map_err(|error| in_full(wish, error))? else {
+        return Ok(None);
+    };
     let mut total = one_turn(wish, &dir, wish.judging, work);
     drop(turn);
     // What was asked for once is done.
     let judging = Judging { content: wish.judging.content, ..Judging::default() };
     while again(&dir) {
-        let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, Turn::Again, wish.patience)? else { break };
+        let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, Turn::Again, wish.patience).map_err(|error| in_full(wish, error))? else {
+            break;
+        };
         let next = one_turn(wish, &dir, &judging, |session, asked| serve(session, &judging, asked, wish.progress));
         drop(turn);
         total = match (total, next) {
@@ -250,6 +257,11 @@ pub(super) fn in_turn(
         };
     }
     total.map(Some)
+}
+
+/// An error about a lock file with the file's whole path.
+fn in_full(wish: &Wish<'_>, error: Error) -> Error {
+    if error.subject.ends_with(".lock") { Error { subject: format!("{}/{}", wish.place.state_dir, error.subject), ..error } } else { error }
 }
 
 fn one_turn(

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::rc::Rc;
 
 /// A source directory, opened.
@@ -227,9 +228,9 @@ fn fault(subject: &str, who: &Identity, error: &io::Error) -> Error {
 }
 
 /// Whether both paths lead to one directory, links followed; compared by device and inode, nothing is read.
-pub fn same_directory(one: &AbsPath, other: &AbsPath) -> bool {
+pub fn same_directory(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let inode = |path: &AbsPath| std::fs::metadata(path.as_path()).ok().map(|meta| (meta.dev(), meta.ino()));
+    let inode = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
     inode(one).is_some_and(|inode_of_one| Some(inode_of_one) == inode(other))
 }
 

@@ -238,7 +238,7 @@ pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean …?`, or the list of what is known.
-pub(super) fn suggest(text: &str, known: &[&str], otherwise: &str) -> Option<String> {
+pub fn suggest(text: &str, known: &[&str], otherwise: &str) -> Option<String> {
     if let Some(word) = nearest(text, known.iter().copied()).filter(|word| *word != text) {
         return Some(format!("did you mean {}?", quoted(word)));
     }

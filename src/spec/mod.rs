@@ -8,6 +8,7 @@ mod fault;
 mod leaf;
 mod leaf_names;
 mod load;
+mod real;
 mod resolve;
 mod resolved;
 mod schema;
@@ -24,8 +25,9 @@ pub use desired::{
     Owner, PatternSet, Prune, Select, SetTemplate, StartTls, Verify,
 };
 pub use expand::under_hash;
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, suggest};
 pub use load::{Loaded, SpecInput, load, load_with};
+pub use real::Real;
 pub use resolved::resolved_yaml;
 pub use schema::schema;
 pub use select::Matcher;

@@ -4,14 +4,13 @@
 use super::super::desired::DesiredSet;
 use super::super::expand::NAME;
 use super::super::fault::Pos;
-use super::super::surroundings::{Found, FoundKind};
+use super::super::real::Real;
 use super::super::together::{Clash, Conflict, clashes, upward};
 use super::Context;
 use super::sets::Sets;
 use crate::base::{AbsPath, SetName};
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 impl Sets {
     /// Checks everything that needs all installs at once.
@@ -27,9 +26,9 @@ impl Sets {
                 self.report(context, &sets, &clash);
             }
         }
-        let mut real = Real::new(context);
-        self.check_sources(&sets, &mut real, &said);
-        self.check_certbot(&sets, &mut real);
+        let mut real = Real::new(context.surroundings);
+        self.check_sources(context, &sets, &mut real, &said);
+        self.check_certbot(context, &sets, &mut real);
     }
 
     /// All sets; a pattern as the set that it would make of a directory called `{name}`.
@@ -60,7 +59,7 @@ impl Sets {
     }
 
     /// Overlaps that the names do not show: through links, or one directory mounted twice.
-    fn check_sources(&self, sets: &[DesiredSet], real: &mut Real<'_>, said: &HashSet<(usize, usize)>) {
+    fn check_sources(&self, context: &Context<'_>, sets: &[DesiredSet], real: &mut Real<'_>, said: &HashSet<(usize, usize)>) {
         let mut sources: HashMap<PathBuf, usize> = HashMap::new();
         let mut source_inodes: HashMap<(u64, u64), usize> = HashMap::new();
         for (index, set) in sets.iter().enumerate() {
@@ -74,7 +73,7 @@ impl Sets {
             let Some((path, whole)) = real.existing(&fixed_part(&dest)) else { continue };
             let hit = path.ancestors().find_map(|up| sources.get(up).copied().or_else(|| source_inodes.get(&real.inode(up)?).copied()));
             if let Some(source) = hit {
-                self.overlap(real.context, sets, at, source);
+                self.overlap(context, sets, at, source);
             } else if whole && !dest.as_str().contains(NAME) {
                 dests.extend(real.inode(&path).map(|inode| (inode, at)));
             }
@@ -82,7 +81,7 @@ impl Sets {
         for (path, source) in &sources {
             let hit = path.ancestors().find_map(|up| dests.get(&real.inode(up)?));
             if let Some(at) = hit.filter(|at| !said.contains(at)) {
-                self.overlap(real.context, sets, *at, *source);
+                self.overlap(context, sets, *at, *source);
             }
         }
     }
@@ -94,7 +93,7 @@ impl Sets {
     }
 
     /// certbot renews what lies in `live` and `archive`, beside a directory `renewal`; what is not its own there breaks it.
-    fn check_certbot(&self, sets: &[DesiredSet], real: &mut Real<'_>) {
+    fn check_certbot(&self, context: &Context<'_>, sets: &[DesiredSet], real: &mut Real<'_>) {
         for (at, dest) in each_dest(sets) {
             let fixed = fixed_part(&dest);
             let through_links = real.existing(&fixed).map(|(path, _)| path);
@@ -103,7 +102,7 @@ impl Sets {
             if let Some(renewal) = beside.into_iter().find(|renewal| real.is_own_directory(renewal)) {
                 let message =
                     format!("the `dest` lies where certbot keeps what it renews, beside {}", crate::base::escape(renewal.as_os_str()));
-                real.context.fault(self.dest_pos(at), message, "foreign files there break certbot's renewal; use a directory of its own");
+                context.fault(self.dest_pos(at), message, "foreign files there break certbot's renewal; use a directory of its own");
             }
         }
     }
@@ -123,86 +122,4 @@ fn fixed_part(dest: &AbsPath) -> AbsPath {
 fn renewal_beside(path: &Path) -> Vec<PathBuf> {
     let inside = |up: &Path| up.file_name().is_some_and(|name| name == "live" || name == "archive");
     path.ancestors().filter(|up| inside(up)).filter_map(|up| up.parent()).map(|parent| parent.join("renewal")).collect()
-}
-
-/// As many links as the kernel follows on one path (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
-
-/// Where paths lead to. Each step of a path is looked at once, since ten thousand sets share most of theirs.
-///
-/// What others could steer is not believed, or the owner of one directory could make every set of the host a fault: a link is followed
-/// only if root or the running user owns it and alone may write to the directory it lies in. Where one is not, the look
-/// ends; installing there fails later, for that set alone.
-struct Real<'a> {
-    context: &'a Context<'a>,
-    /// Paths with all links followed; nothing where they do not exist.
-    paths: HashMap<PathBuf, Option<PathBuf>>,
-    seen: HashMap<PathBuf, Option<Found>>,
-}
-
-impl<'a> Real<'a> {
-    fn new(context: &'a Context<'a>) -> Self {
-        Real { context, paths: HashMap::new(), seen: HashMap::new() }
-    }
-
-    /// The deepest part of `path` that exists, with links followed, and whether that is the whole path.
-    fn existing(&mut self, path: &AbsPath) -> Option<(PathBuf, bool)> {
-        let unknown: Vec<&Path> = path.as_path().ancestors().take_while(|up| !self.paths.contains_key(*up)).collect();
-        for up in unknown.into_iter().rev() {
-            let real = match (up.parent(), up.file_name()) {
-                (Some(parent), Some(name)) => self.paths.get(parent).cloned().flatten().and_then(|parent| self.step(&parent, name, &mut 0)),
-                _ => Some(up.to_owned()),
-            };
-            self.paths.insert(up.to_owned(), real);
-        }
-        let known = |up: &Path| Some((self.paths.get(up)?.clone()?, up == path.as_path()));
-        path.as_path().ancestors().find_map(known)
-    }
-
-    /// Where a path that exists leads.
-    fn whole(&mut self, path: PathBuf) -> Option<PathBuf> {
-        let (real, whole) = self.existing(&AbsPath::try_from(path).ok()?)?;
-        whole.then_some(real)
-    }
-
-    /// One step below a directory whose links have been followed.
-    fn step(&mut self, holder: &Path, name: &OsStr, links: &mut u32) -> Option<PathBuf> {
-        let path = holder.join(name);
-        let found = self.look(&path)?;
-        if found.kind != FoundKind::Link {
-            return Some(path);
-        }
-        *links += 1;
-        let me = self.context.surroundings.running.user.uid;
-        let ours = found.is_of(me) && self.look(holder).is_some_and(|holder| holder.is_of(me) && !holder.shared);
-        if !ours || *links > MOST_LINKS {
-            return None;
-        }
-        let mut here = holder.to_owned();
-        for step in (self.context.surroundings.target)(&path)?.components() {
-            match step {
-                Component::RootDir => here = PathBuf::from("/"),
-                Component::ParentDir => drop(here.pop()),
-                Component::Normal(name) => here = self.step(&here, name, links)?,
-                Component::CurDir | Component::Prefix(_) => {}
-            }
-        }
-        Some(here)
-    }
-
-    fn look(&mut self, path: &Path) -> Option<Found> {
-        let look = self.context.surroundings.look;
-        *self.seen.entry(path.to_owned()).or_insert_with(|| look(path))
-    }
-
-    fn inode(&mut self, path: &Path) -> Option<(u64, u64)> {
-        self.look(path).map(|found| found.inode)
-    }
-
-    /// Whether this is a directory that root or the running user put there: both it and the one it lies in are theirs.
-    fn is_own_directory(&mut self, path: &Path) -> bool {
-        let me = self.context.surroundings.running.user.uid;
-        let is_own = |found: Option<Found>| found.is_some_and(|found| found.kind == FoundKind::Dir && found.is_of(me));
-        is_own(self.look(path)) && path.parent().is_some_and(|holder| is_own(self.look(holder)))
-    }
 }
