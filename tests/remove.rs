@@ -152,3 +152,14 @@ fn the_last_set_can_be_taken_out_of_the_spec_and_removed() {
     }
     assert!(!site.has("shared") && !site.has("dest/1"));
 }
+
+#[test]
+fn an_orphan_of_no_pattern_is_removed_while_a_pattern_cannot_be_read() {
+    let (site, _) = site();
+    site.spec("version: 1\ncerts:\n  a: { source: live/*, install: '[DIR]/lineages/{name}' }\n");
+    site.apply(1);
+    let run = site.call(&["remove", "b"]).ends(0);
+    assert!(run.stdout.contains("b: removed\n") && run.stdout.ends_with("applied: 1 removed\n"), "{}", run.stdout);
+    site.call(&["remove", "a"]).ends(0);
+    assert!(!site.has("shared") && !site.has("dest/1"));
+}

@@ -4,7 +4,7 @@ use super::Stop;
 use super::options::{Judging, RemoveOptions};
 use super::session::{Done, Session, Wish, in_turn};
 use crate::apply::remove as delete;
-use crate::base::{AbsPath, Error, ErrorKind};
+use crate::base::{AbsPath, Error, ErrorKind, SetName};
 use crate::collect::name_sets;
 use crate::plan::{InstallReport, Outcome, Report, SetReport, Tense};
 use crate::state::requests::Scope;
@@ -28,9 +28,11 @@ pub fn remove(options: &RemoveOptions) -> Result<Report, Stop> {
 fn removed(session: &mut Session, options: &RemoveOptions) -> Result<Report, Stop> {
     let set = &options.set;
     let named = name_sets(&session.desired, &session.state);
-    if let Some((_, error)) =
-        named.errors.iter().find(|(name, _)| name == set || session.state.sets.get(set).and_then(|s| s.pattern.as_ref()) == Some(name))
-    {
+    let pattern = session.state.sets.get(set).and_then(|known| known.pattern.as_ref());
+    // A pattern that cannot be read casts doubt on its own sets only, not on one that bore its name.
+    let is_pattern = |name: &SetName| session.desired.patterns.iter().any(|pattern| pattern.name == *name);
+    let doubt = |name: &SetName| pattern == Some(name) || (name == set && (pattern.is_some() || !is_pattern(name)));
+    if let Some((_, error)) = named.errors.iter().find(|(name, _)| doubt(name)) {
         return Err(error.clone().into());
     }
     let wanted = |dest: &AbsPath| named.sets.iter().any(|one| one.name == *set && one.installs.iter().any(|install| install.dest == *dest));

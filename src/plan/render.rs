@@ -1,7 +1,7 @@
 //! A report as an operator reads it: per set a header and a unified diff, then the hooks, then one line that sums up.
 
 use super::{Change, HookReport, HookResult, InstallReport, Outcome, Reason, Report, SetReport, Tense};
-use crate::base::printable;
+use crate::base::{HookName, printable};
 use similar::{ChangeTag, TextDiff};
 use std::fmt::Write;
 
@@ -91,9 +91,12 @@ fn install_says_something(install: &InstallReport) -> bool {
 }
 
 fn set_text(set: &SetReport, tense: Tense, paint: Paint) -> String {
-    let mut out = paint.line(Style::Bold, &header(set.name.as_str(), set.result, set.reason, tense));
+    let gone = if !set.installs.is_empty() && set.installs.iter().all(is_removed) { Gone::Yes } else { Gone::No };
+    let mut out = paint.line(Style::Bold, &header(set.name.as_str(), set.result, set.reason, tense, gone));
     if let Some(error) = &set.error {
-        out.push_str(&paint.line(Style::Red, &format!("  error: {}", printable(&error.cause))));
+        // The header has named the set; a file or place must be named here.
+        let text = if error.subject == set.name.as_str() { error.cause.clone() } else { error.to_string() };
+        out.push_str(&paint.line(Style::Red, &format!("  error: {}", printable(&text))));
     }
     for warning in &set.warnings {
         out.push_str(&paint.line(Style::Yellow, &format!("  warning: {}", printable(warning))));
@@ -107,10 +110,13 @@ fn set_text(set: &SetReport, tense: Tense, paint: Paint) -> String {
 fn install_text(set: &SetReport, install: &InstallReport, tense: Tense, paint: Paint) -> String {
     let mut out = String::new();
     if install.result != set.result || (install.reason.is_some() && install.reason != set.reason) {
-        let _ = writeln!(out, "  {}", header(install.dest.as_str(), install.result, install.reason, tense));
+        let gone = if is_removed(install) { Gone::Yes } else { Gone::No };
+        let _ = writeln!(out, "  {}", header(install.dest.as_str(), install.result, install.reason, tense, gone));
     }
     if let Some(error) = install.error.as_ref().filter(|error| Some(*error) != set.error.as_ref()) {
-        out.push_str(&paint.line(Style::Red, &format!("  error: {}: {}", install.dest, printable(&error.cause))));
+        let inside = error.subject.strip_prefix(install.dest.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let text = if inside { error.to_string() } else { format!("{}: {}", install.dest, error.cause) };
+        out.push_str(&paint.line(Style::Red, &format!("  error: {}", printable(&text))));
     }
     for note in &install.notes {
         let _ = writeln!(out, "  note: {}: {}", install.dest, printable(note));
@@ -121,9 +127,22 @@ fn install_text(set: &SetReport, install: &InstallReport, tense: Tense, paint: P
     out
 }
 
-fn header(name: &str, result: Outcome, reason: Option<Reason>, tense: Tense) -> String {
+/// Whether an orphan's files have just been deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    Yes,
+    No,
+}
+
+/// `remove` is the only one that changes an orphan.
+fn is_removed(install: &InstallReport) -> bool {
+    install.result == Outcome::Orphaned && install.changed
+}
+
+fn header(name: &str, result: Outcome, reason: Option<Reason>, tense: Tense, gone: Gone) -> String {
     let what = match (result, reason) {
         (Outcome::Unchanged, Some(Reason::Hook)) => return format!("{name}: hook owed"),
+        (Outcome::Orphaned, _) if gone == Gone::Yes => return format!("{name}: removed"),
         _ => outcome_words(result, tense),
     };
     match reason {
@@ -234,7 +253,7 @@ fn phase_text(hook: &HookReport, tense: Tense) -> String {
 /// The last line: how many installs came to what, and which hooks run or ran.
 fn summary(report: &Report, tense: Tense) -> String {
     let counts = counts(report, tense);
-    let hooks = hook_names(&report.hooks);
+    let hooks = hook_names(&report.hooks, tense);
     let nothing = !report.changed && !report.failed;
     let start = match (tense, nothing) {
         (Tense::Plan, false) => "plan: ",
@@ -247,6 +266,11 @@ fn summary(report: &Report, tense: Tense) -> String {
     }
     if !hooks.is_empty() {
         let _ = write!(line, "; hooks: {}", hooks.join(", "));
+    }
+    match uncounted_errors(report) {
+        0 => {}
+        1 => line.push_str("; 1 error"),
+        more => drop(write!(line, "; {more} errors")),
     }
     line
 }
@@ -267,15 +291,18 @@ const COUNTED: [Outcome; 10] = [
 
 fn counts(report: &Report, tense: Tense) -> Vec<String> {
     let outcomes: Vec<Outcome> = report.sets.iter().flat_map(set_outcomes).collect();
-    COUNTED
+    let removed = report.sets.iter().flat_map(|set| &set.installs).filter(|install| is_removed(install)).count();
+    let counted = COUNTED
         .iter()
         .map(|kind| (kind, outcomes.iter().filter(|outcome| *outcome == kind).count()))
+        .map(|(kind, count)| (kind, if *kind == Outcome::Orphaned { count - removed.min(count) } else { count }))
         .filter(|(_, count)| *count > 0)
         .map(|(kind, count)| match kind {
             Outcome::Held => format!("{count} held"),
             _ => format!("{count} {}", outcome_words(*kind, tense)),
-        })
-        .collect()
+        });
+    let gone = (removed > 0).then(|| format!("{removed} removed"));
+    gone.into_iter().chain(counted).collect()
 }
 
 /// A set counts once for each of its installs; one without any, or that fails as a whole, counts once.
@@ -287,14 +314,32 @@ fn set_outcomes(set: &SetReport) -> Vec<Outcome> {
     set.installs.iter().map(|install| install.result).collect()
 }
 
-fn hook_names(hooks: &[HookReport]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+/// Errors of which no outcome that is counted tells.
+fn uncounted_errors(report: &Report) -> usize {
+    let silent = |set: &&SetReport| {
+        let erred = set.error.is_some() || set.installs.iter().any(|install| install.error.is_some());
+        erred && !set_outcomes(set).iter().any(|outcome| outcome.is_failure())
+    };
+    report.errors.len() + report.sets.iter().filter(silent).count()
+}
+
+/// Each hook once; what was done says as well which of them failed, or did not come to run.
+fn hook_names(hooks: &[HookReport], tense: Tense) -> Vec<String> {
+    let mut names: Vec<(&HookName, Option<HookResult>)> = Vec::new();
     for hook in hooks {
-        if !names.iter().any(|name| name == hook.name.as_str()) {
-            names.push(hook.name.to_string());
+        let worse = Some(hook.result).filter(|result| tense == Tense::Done && matches!(result, HookResult::Failed | HookResult::Owed));
+        match names.iter_mut().find(|(name, _)| **name == hook.name) {
+            Some((_, known)) if *known == Some(HookResult::Failed) => {}
+            Some((_, known)) => *known = worse.or(*known),
+            None => names.push((&hook.name, worse)),
         }
     }
-    names
+    let text = |(name, worse): (&HookName, Option<HookResult>)| match worse {
+        Some(HookResult::Failed) => format!("{name} failed"),
+        Some(_) => format!("{name} owed"),
+        None => name.to_string(),
+    };
+    names.into_iter().map(text).collect()
 }
 
 #[cfg(test)]

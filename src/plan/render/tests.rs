@@ -115,7 +115,7 @@ a: refused (renewed)
   error: the leaf has expired
   warning: what is installed ends in 3 days
 hook nginx: check failed (exit status 1), run owed
-applied: 1 refused; hooks: nginx
+applied: 1 refused; hooks: nginx failed
 "
     );
     let failures: Vec<(String, String)> =
@@ -151,6 +151,47 @@ s: failed (new)
 applied: 1 installed, 1 failed
 "
     );
+}
+
+#[test]
+fn the_last_line_tells_good_hooks_from_failed_ones_and_that_errors_occurred() {
+    let quiet = || set("b", Outcome::Unchanged, None, vec![install("/b", Outcome::Unchanged, Vec::new())]);
+    let hooks = vec![
+        hook("one", Phase::Run, HookResult::Ok, Some(0)),
+        hook("two", Phase::Run, HookResult::Ok, Some(0)),
+        hook("two", Phase::Verify, HookResult::Failed, None),
+        hook("three", Phase::Run, HookResult::Owed, None),
+    ];
+    let last = |report: &Report, tense| plain(report, tense).lines().last().map(str::to_owned).unwrap_or_default();
+    let mut told = report(vec![quiet()], hooks, Tense::Done);
+    assert_eq!(last(&told, Tense::Done), "applied: 1 unchanged; hooks: one, two failed, three owed");
+    told.hooks.clear();
+    told.errors.push(Error::new(ErrorKind::State, "/s/state.json", "no space left on device"));
+    told.settle(Tense::Done);
+    assert_eq!(last(&told, Tense::Done), "applied: 1 unchanged; 1 error");
+    told.sets[0].error = Some(Error::new(ErrorKind::State, "/s/store/b", "no space left on device"));
+    assert_eq!(last(&told, Tense::Done), "applied: 1 unchanged; 2 errors");
+}
+
+#[test]
+fn an_error_names_the_file_it_is_about() {
+    let mut failed = set("a", Outcome::Failed, None, vec![install("/d", Outcome::Failed, Vec::new())]);
+    failed.error = Some(Error::new(ErrorKind::Source, "/src/a/key.pem", "permission denied"));
+    failed.installs[0].error = Some(Error::new(ErrorKind::Install, "/d/cert.pem", "is a directory"));
+    let report = report(vec![failed], Vec::new(), Tense::Done);
+    assert_eq!(
+        plain(&report, Tense::Done),
+        "a: failed\n  error: /src/a/key.pem: permission denied\n  error: /d/cert.pem: is a directory\napplied: 1 failed\n"
+    );
+}
+
+#[test]
+fn a_removed_orphan_is_called_removed() {
+    let mut gone = install("/d", Outcome::Orphaned, Vec::new());
+    gone.changed = true;
+    let mut removed = report(vec![set("a", Outcome::Orphaned, None, vec![gone])], Vec::new(), Tense::Done);
+    removed.sets.push(set("b", Outcome::Orphaned, None, vec![install("/e", Outcome::Orphaned, Vec::new())]));
+    assert_eq!(plain(&removed, Tense::Done), "a: removed\nb: orphaned\napplied: 1 removed, 1 orphaned\n");
 }
 
 #[test]
