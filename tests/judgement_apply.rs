@@ -232,8 +232,11 @@ fn a_former_version_with_a_revoked_key_is_purged_and_never_rolled_back_to() {
         site.spec(&format!("{}revoked_keys: ['{}']\n", site.read("certsync.yaml"), old.fingerprint()));
         site.call(&["rollback", "a"]).ends(1);
         assert!(site.shows("dest/a", &new));
-        site.apply(0);
-        assert!(holds_nowhere(&site, &old));
+        let run = site.apply(0);
+        let warnings: Vec<&str> = run.json["warnings"].as_array().into_iter().flatten().filter_map(|warning| warning.as_str()).collect();
+        let told = |warning: &str| warning.contains("dest/a") && warning.contains("a former generation with the revoked key SHA256:");
+        assert!(warnings.len() == 1 && told(warnings[0]), "{warnings:?}");
+        assert!(!run.changed() && holds_nowhere(&site, &old));
         site.call(&["rollback", "a"]).ends(1).says("has no former version here");
     }
 }

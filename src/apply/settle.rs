@@ -95,27 +95,31 @@ fn sweep(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &Surveyed, applie
         .collect();
     for recorded in &mut apply.state.installs {
         let rejects = rejected.contains(&(&recorded.set, &recorded.dest));
-        let purged = forget_revoked(recorded, &apply.desired.revoked) || rejects;
+        let leaked = forget_revoked(recorded, &apply.desired.revoked);
+        let purged = !leaked.is_empty() || rejects;
         // An orphan keeps all it has but a revoked key.
         let keep = kept.get(&(&recorded.set, &recorded.dest)).copied().unwrap_or(usize::MAX);
         if !purged && recorded.former.len() <= keep && !touched.contains(&(&recorded.set, &recorded.dest)) {
             continue;
         }
         swept.insert(recorded.set.clone());
-        if let Err(error) = sweep_one(recorded, keep, purged) {
-            applied
+        let place = subject(&recorded.set, &recorded.dest);
+        match sweep_one(recorded, keep, purged) {
+            Err(error) => applied.warnings.push(format!("{place}: what is no longer needed could not be removed: {error}")),
+            Ok(()) => applied
                 .warnings
-                .push(format!("{}: what is no longer needed could not be removed: {error}", subject(&recorded.set, &recorded.dest)));
+                .extend(leaked.iter().map(|key| format!("{place}: a former generation with the revoked key {key} was deleted"))),
         }
     }
     swept
 }
 
-/// Former generations with a revoked key are never rolled back to.
-fn forget_revoked(recorded: &mut InstallState, revoked: &BTreeSet<KeyFingerprint>) -> bool {
-    let before = recorded.former.len();
-    recorded.former.retain(|former| !former.facts.has_key_of(revoked));
-    recorded.former.len() != before
+/// Former generations with a revoked key are never rolled back to. Returns the revoked keys that were among them.
+fn forget_revoked(recorded: &mut InstallState, revoked: &BTreeSet<KeyFingerprint>) -> BTreeSet<KeyFingerprint> {
+    let (leaked, good): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut recorded.former).into_iter().partition(|former| former.facts.has_key_of(revoked));
+    recorded.former = good;
+    leaked.iter().flat_map(|former| former.facts.keys.iter().copied()).filter(|key| revoked.contains(key)).collect()
 }
 
 fn sweep_one(recorded: &mut InstallState, keep: usize, purged: bool) -> io::Result<()> {
