@@ -20,6 +20,7 @@ pub use restore::restore;
 use crate::base::{AbsPath, Error, ErrorKind, Result, SetName};
 use crate::host::Dir;
 use crate::material::render;
+use crate::observe::Rights;
 use crate::plan::{FileSource, HookReport, InstallPlan, Outcome, SetPlan, Step, begin, promote};
 use crate::progress::Progress;
 use crate::spec::{Desired, DesiredInstall, DesiredSet};
@@ -166,9 +167,11 @@ impl Apply<'_> {
                 Step::AdjustDest { owner, mode } => {
                     place.dest.adjust(*owner, *mode).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?;
                 }
-                Step::Adopt { generation, files } => {
-                    stage::stage(&place, &New { name: &generation.name, files, rendered: &[], carry_from: None }, install)?
-                }
+                Step::Adopt { generation, files } => stage::stage(
+                    &place,
+                    &New { name: &generation.name, files, rendered: &[], carry_from: None, carry_with: Rights::Owners },
+                    install,
+                )?,
                 Step::Stage => self.stage_next(work, &place, plan)?,
                 Step::MendFolders => place::mend_folders(&place).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?,
                 Step::MakeDest | Step::Convert(_) | Step::Publish(_) | Step::Switch | Step::Replace(_) | Step::Unpublish(_) => {}
@@ -186,7 +189,13 @@ impl Apply<'_> {
             }
             _ => Vec::new(),
         };
-        let new = New { name: &next.state.name, files: &next.files, rendered: &rendered, carry_from: plan.carry_from.as_deref() };
+        let new = New {
+            name: &next.state.name,
+            files: &next.files,
+            rendered: &rendered,
+            carry_from: plan.carry_from.as_deref(),
+            carry_with: plan.carry_with,
+        };
         stage::stage(place, &new, work.install)
     }
 

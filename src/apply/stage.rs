@@ -4,6 +4,7 @@ use super::place::{Place, sweep};
 use crate::base::{Error, ErrorKind, Mode, RelPath, Result, Secret};
 use crate::host::{Dir, unique};
 use crate::material::RenderedFile;
+use crate::observe::Rights;
 use crate::plan::{FileSource, PlannedFile};
 use crate::spec::DesiredInstall;
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ pub(super) struct New<'a> {
     pub rendered: &'a [RenderedFile],
     /// The generation that carried files are read from.
     pub carry_from: Option<&'a str>,
+    /// With whose rights.
+    pub carry_with: Rights,
 }
 
 /// Builds a generation beside the current one. What is rendered comes from `rendered`, what is carried
@@ -51,7 +54,7 @@ fn build(place: &Place, hidden: &str, new: &New<'_>, install: &DesiredInstall) -
                 None => return Err(changed(install, &file.path)),
             },
             FileSource::Carried | FileSource::Dest => {
-                bytes = read_back(place, file, new.carry_from).map_err(|e| wrong(&e))?;
+                bytes = read_back(place, file, new).map_err(|e| wrong(&e))?;
                 &bytes
             }
         };
@@ -75,16 +78,19 @@ fn changed(install: &DesiredInstall, path: &RelPath) -> Error {
     Error::new(ErrorKind::Install, install.dest.join(path).to_string(), "changed while it was read").hint("apply again")
 }
 
-fn read_back(place: &Place, file: &PlannedFile, carry_from: Option<&str>) -> io::Result<Secret> {
+fn read_back(place: &Place, file: &PlannedFile, new: &New<'_>) -> io::Result<Secret> {
     let (steps, leaf) = file.path.split();
-    let from = match file.from {
-        FileSource::Dest => descend(&place.dest, &steps)?,
+    let (from, rights) = match file.from {
+        FileSource::Dest => (descend(&place.dest, &steps)?, Rights::Owners),
         FileSource::Carried | FileSource::Material => {
-            let carry_from = carry_from.ok_or(io::ErrorKind::NotFound)?;
-            descend(&place.set.open_dir(OsStr::new(carry_from))?, &steps)?
+            let carry_from = new.carry_from.ok_or(io::ErrorKind::NotFound)?;
+            (descend(&place.set.open_dir(OsStr::new(carry_from))?, &steps)?, new.carry_with)
         }
     };
-    from.read_file_as_owner(OsStr::new(leaf), LARGEST_FILE)
+    match rights {
+        Rights::Ours => Ok(from.read_file(OsStr::new(leaf), LARGEST_FILE)?.0),
+        Rights::Owners => from.read_file_as_owner(OsStr::new(leaf), LARGEST_FILE),
+    }
 }
 
 fn open_or_make(top: &Dir, steps: &[&str], made: &mut BTreeSet<String>) -> io::Result<Dir> {

@@ -7,7 +7,7 @@ use super::output::{Output, print_error};
 use super::session::{Look, Session};
 use super::{Stop, later, place};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, SetName, printable};
-use crate::host::{Durability, walk, write_atomic};
+use crate::host::{Durability, Kind, walk, write_atomic};
 use crate::plan::{InstallPlan, Reason};
 use crate::progress::ProgressChoice;
 use crate::status::{Drift, Inputs, Seen, StatusReport, Thresholds, json, prometheus, status_of, table, verdict};
@@ -94,6 +94,9 @@ fn write(file: &AbsPath, text: &str) -> Result<(), Error> {
     let walk = walk::to(&parent)?;
     if !walk.missing.is_empty() {
         return Err(Error::new(ErrorKind::Usage, parent.to_string(), "no such directory"));
+    }
+    if walk.dir.stat_at(name).ok().flatten().is_some_and(|stat| stat.kind != Kind::File) {
+        return Err(Error::new(ErrorKind::Usage, file.to_string(), "is no regular file").hint("leave --output out to write to stdout"));
     }
     write_atomic(&walk.dir, name, text.as_bytes(), Mode::from_bits(0o644), Durability::Eventually)
         .map_err(|error| Error::io(ErrorKind::Usage, file, &error))

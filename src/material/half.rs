@@ -1,10 +1,14 @@
 //! What shows that a set was read in the middle of a renewal, or after one that went wrong.
 
-use super::Material;
 use super::certificate::Certificate;
-use super::judge::{Refusal, TOGETHER};
+use super::chain;
+use super::facts::FileKind;
+use super::judge::{Refusal, TOGETHER, two_halves, unpaired_keys};
 use super::key::Key;
+use super::set::{Material, MaterialFile};
+use crate::base::RelPath;
 use crate::spec::Accept;
+use std::collections::BTreeSet;
 
 /// Files that begin with a server's certificate whose key is not in the set, though the set has keys: certbot exchanges its
 /// links one by one, and in between the new key lies beside the old chain. Where a key cannot be read nothing can be told.
@@ -13,7 +17,7 @@ pub(super) fn strangers(material: &Material) -> Vec<Refusal> {
     if keys().next().is_none() || keys().any(|key| !matches!(key, Key::Readable(_))) {
         return Vec::new();
     }
-    let stranger = |first: &Certificate| !first.is_ca && !material.is_leaf(first) && !is_somebody_elses_root(material, first);
+    let stranger = |first: &Certificate| !material.is_leaf(first) && !is_authority(material, first);
     let first = material.each().filter_map(|(path, contents)| Some((path, contents.certificates().next()?)));
     first
         .filter(|(_, first)| stranger(first))
@@ -24,10 +28,31 @@ pub(super) fn strangers(material: &Material) -> Vec<Refusal> {
         .collect()
 }
 
-/// Old roots do not say that they are CAs; one that names no server of this set is a root.
-fn is_somebody_elses_root(material: &Material, certificate: &Certificate) -> bool {
-    let shared = |leaf: &std::sync::Arc<Certificate>| leaf.names.iter().any(|name| certificate.names.contains(name));
-    certificate.subject == certificate.issuer && !material.leaves().iter().any(shared)
+/// Whether a certificate is there for what it signs. Old roots do not say that they are CAs, and a server's own self-signed
+/// certificate often says that it is one: what is issued by itself is told by whether it is for the servers of this set.
+fn is_authority(material: &Material, certificate: &Certificate) -> bool {
+    let same = |leaf: &std::sync::Arc<Certificate>| leaf.names.iter().any(|name| certificate.names.contains(name));
+    let is_self_issued = certificate.subject == certificate.issuer;
+    if is_self_issued { !material.leaves().iter().any(same) } else { certificate.is_ca }
+}
+
+/// What stands in the way of putting these files into one directory, though the set itself was judged well: files that the
+/// source no longer has and that are `carried` along, and files joined of several.
+pub fn mixed(together: &Material, carried: &[RelPath], accept: &BTreeSet<Accept>) -> Vec<Refusal> {
+    let shut = |door: Accept| !accept.contains(&door);
+    let mut out = Vec::new();
+    if shut(Accept::UnpairedKey) {
+        out.extend(strangers(together));
+        let is_key = |file: &MaterialFile| file.kind == FileKind::PrivateKey && carried.contains(&file.path);
+        if out.is_empty() && together.files().iter().any(is_key) {
+            out.extend(unpaired_keys(together));
+        }
+    }
+    if shut(Accept::Chain) {
+        out.extend(two_halves(together));
+        out.extend(chain::broken(together));
+    }
+    out
 }
 
 /// Files that by their names hold certificates or keys and hold nothing: a copy that was cut short, or zeros after a crash.

@@ -102,7 +102,7 @@ fn revoked(material: &Material, revoked: &BTreeSet<KeyFingerprint>) -> Vec<Refus
 pub(super) const TOGETHER: &str = "let the renewal finish, or put the files of one renewal together";
 
 /// Keys that no certificate of the set is for. A damaged key is one too: whose it is cannot be told.
-fn unpaired_keys(material: &Material) -> Vec<Refusal> {
+pub(super) fn unpaired_keys(material: &Material) -> Vec<Refusal> {
     let certificates = || material.each().flat_map(|(_, contents)| contents.certificates());
     let certified: HashSet<KeyFingerprint> = certificates().map(|found| found.key.fingerprint).collect();
     let mut out = Vec::new();
@@ -165,7 +165,7 @@ fn damaged_in(path: &RelPath, contents: &Contents) -> Vec<Refusal> {
 }
 
 /// Files that begin with different leaves for one key: two halves of two renewals that reuse it.
-fn two_halves(material: &Material) -> Vec<Refusal> {
+pub(super) fn two_halves(material: &Material) -> Vec<Refusal> {
     let mut firsts: BTreeMap<KeyFingerprint, Vec<(&RelPath, &Certificate)>> = BTreeMap::new();
     for (path, contents) in material.each() {
         if let Some(first) = contents.certificates().next().filter(|first| material.is_leaf(first)) {

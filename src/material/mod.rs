@@ -19,6 +19,7 @@ mod time;
 
 pub use describe::{certificate_fingerprints, describe, kind_of};
 pub use facts::{Description, FileKind, Leaf, SetFacts};
+pub use half::mixed;
 pub use judge::{Judging, Refusal, judge};
 pub use name::covers;
 pub use render::{RenderedFile, render};

@@ -1,6 +1,8 @@
 //! Looking at a `dest`.
 
-use super::{CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree};
+use super::{
+    CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree, Rights,
+};
 use crate::base::{AbsPath, Error, ErrorKind, GenerationHash, RelPath, Result, Secret, SetName, escape, printable};
 use crate::host::{Dir, Kind, Stat, clock, users, walk};
 use crate::material::{Description, FileKind, describe, kind_of};
@@ -44,7 +46,15 @@ pub fn observe(dest: &AbsPath, set: &SetName, names: &[&RelPath], cache: &mut Ca
         let names = names.iter().map(|name| ((*name).clone(), ObservedName::Missing)).collect();
         return Ok(ObservedInstall { names, ..ObservedInstall::default() });
     }
-    Looker { cache, how }.install(&walked, set, names).map_err(|e| Error::io(ErrorKind::Install, dest, &e))
+    Looker { cache, how }.install(&walked, set, names).map_err(|error| {
+        let shown = Error::io(ErrorKind::Install, dest, &error);
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                shown.hint("see what others may have put there, then chmod go-w it, or move it away: what is missing is made anew")
+            }
+            _ => shown,
+        }
+    })
 }
 
 struct Looker<'a> {
@@ -210,6 +220,37 @@ fn described(stat: &Stat, known: Option<Known>, description: Option<Description>
         wider: known.is_some_and(|known| known.acl == Acl::Wider),
         description,
     }
+}
+
+/// Reads these files of a generation of `set` at `dest`, for a look at what they are together with others.
+///
+/// # Errors
+/// Kind `Install`: which one cannot be read, or not with these rights.
+pub fn read_generation(
+    dest: &AbsPath,
+    set: &SetName,
+    name: &str,
+    paths: &[RelPath],
+    limit: u64,
+    rights: Rights,
+) -> Result<Vec<(RelPath, Secret)>> {
+    let walked = walk::to(dest)?;
+    let read = || -> io::Result<Vec<(RelPath, Secret)>> {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let meta = own_dir(&walked.dir, META)?.ok_or_else(gone)?;
+        let top = own_dir(&meta, set.as_str())?.ok_or_else(gone)?.open_dir(OsStr::new(name))?;
+        let one = |path: &RelPath| {
+            let (folders, leaf) = path.split();
+            let dir = folders.iter().try_fold(top.try_clone()?, |dir, folder| dir.open_dir(OsStr::new(folder)))?;
+            let bytes = match rights {
+                Rights::Ours => dir.read_file(OsStr::new(leaf), limit)?.0,
+                Rights::Owners => dir.read_file_as_owner(OsStr::new(leaf), limit)?,
+            };
+            Ok((path.clone(), bytes))
+        };
+        paths.iter().map(one).collect()
+    };
+    read().map_err(|e| Error::io(ErrorKind::Install, dest, &e))
 }
 
 /// Whether certsync itself made this name, for a moment.

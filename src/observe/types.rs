@@ -120,3 +120,12 @@ pub enum ObservedName {
     /// A directory, device, FIFO or socket; or a folder above it is not a plain directory.
     Obstacle(&'static str),
 }
+
+/// With whose rights a file of a `dest` is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Those of this process: it put the file there, and its hash says that it is still the same.
+    Ours,
+    /// Those of whoever owns the directory: anybody's file may have been moved there.
+    Owners,
+}

@@ -6,7 +6,7 @@ use super::rights::{DestVerdict, own_folder_is_right, tree_is_right, wanted_dest
 use super::{InstallPlan, Outcome, Reason};
 use crate::base::{ContentHash, Digest, RelPath, SetName};
 use crate::material::{Description, FileKind, SetFacts};
-use crate::observe::{Marker, ObservedInstall};
+use crate::observe::{Marker, ObservedInstall, Rights};
 use crate::spec::DesiredInstall;
 use crate::state::{Inode, InstallState};
 
@@ -88,8 +88,16 @@ pub(super) fn nothing(s: &Situation<'_>) -> InstallPlan {
         leftovers: s.observed.leftovers,
         inode: s.observed.dest.as_ref().map(|dest| dest.inode),
         carry_from: s.observed.tree.as_ref().map(|tree| tree.name.clone()),
+        carry_with: if is_untouched(s) { Rights::Ours } else { Rights::Owners },
         ..InstallPlan::untouched(&s.install.dest, Outcome::Unchanged)
     }
+}
+
+/// Whether the generation in place holds exactly what was put there.
+pub(super) fn is_untouched(s: &Situation<'_>) -> bool {
+    let recorded = s.recorded.and_then(|recorded| recorded.current.as_ref());
+    recorded
+        .is_some_and(|current| s.observed.tree.as_ref().is_some_and(|tree| tree.name == current.name && tree.hash == Some(current.hash)))
 }
 
 /// Whether metadata alone shows that everything is as it was left and as it should be.

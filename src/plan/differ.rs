@@ -1,6 +1,6 @@
 //! What must be done at one `dest`, once it is known that something differs.
 
-use super::diff::{Situation, WantedFile, nothing, shape_of};
+use super::diff::{Situation, WantedFile, is_untouched, nothing, shape_of};
 use super::names::{Shown, is_ours, link_target, shown_at};
 use super::rights::{DestVerdict, mode_of, own_folder_is_right, wanted_dest};
 use super::words::{before_lines, dest_lines, file_lines};
@@ -67,11 +67,10 @@ impl<'a> Differ<'a> {
 
     fn build(&mut self) -> Result<(), Error> {
         self.dest()?;
-        self.no_old_key_beside_new()?;
         let adopted = self.adoption();
         self.names(&adopted)?;
         self.generation(adopted);
-        self.pruned();
+        self.pruned()?;
         self.finish();
         Ok(())
     }
@@ -104,23 +103,6 @@ impl<'a> Differ<'a> {
             }
         }
         Ok(())
-    }
-
-    /// A key that is gone from the source is carried like any file, but never beside certificates that came later.
-    fn no_old_key_beside_new(&self) -> Result<(), Error> {
-        let of = |from, kind| self.files.values().filter(move |t| t.planned.from == from && t.kind == kind);
-        let Some(key) = of(FileSource::Carried, FileKind::PrivateKey).next() else { return Ok(()) };
-        let before = |path: &RelPath| self.s.observed.tree.as_ref()?.files.get(path)?.sha256;
-        let renewed = of(FileSource::Material, FileKind::Certificates).any(|t| before(&t.planned.path) != Some(t.planned.sha256));
-        if !renewed || of(FileSource::Material, FileKind::PrivateKey).next().is_some() {
-            return Ok(());
-        }
-        let cause = format!(
-            "{} is gone from the source while the certificates changed: an old key would stand beside new certificates",
-            key.planned.path
-        );
-        Err(Error::new(ErrorKind::Install, self.s.install.dest.to_string(), cause)
-            .hint("put the key of the new certificates there, or set prune: true"))
     }
 
     /// certsync's own folder is ours, is said to be ours, and lets readers pass.
@@ -272,16 +254,27 @@ impl<'a> Differ<'a> {
     }
 
     /// Names of the current generation that the next one does not have.
-    fn pruned(&mut self) {
-        let Some(tree) = &self.s.observed.tree else { return };
+    fn pruned(&mut self) -> Result<(), Error> {
+        let Some(tree) = &self.s.observed.tree else { return Ok(()) };
         for path in tree.files.keys().filter(|path| !self.files.contains_key(*path)) {
             if !is_ours(self.s, path) {
                 continue;
+            }
+            if tree.files.get(path).is_some_and(|file| file.kind == FileKind::PrivateKey) && self.lacks_key() {
+                let error = self.obstacle(path, "is gone from the source, and its certificate is not: it is not pruned alone");
+                return Err(error.hint("apply again when the renewal is through, or take the certificate out of the source too"));
             }
             self.after_switch.push(Step::Unpublish(path.clone()));
             self.plan.content = ContentChange::Different;
             self.plan.changes.push(Change { path: path.to_string(), before: before_lines(self.s, path), after: None });
         }
+        Ok(())
+    }
+
+    /// Whether certificates stay and no private key does.
+    fn lacks_key(&self) -> bool {
+        let any = |kind| self.files.values().any(|target| target.kind == kind);
+        any(FileKind::Certificates) && !any(FileKind::PrivateKey)
     }
 
     fn finish(&mut self) {
@@ -321,7 +314,5 @@ impl<'a> Differ<'a> {
 
 /// Whether a file of the generation in place is the set's, and not one that somebody slipped in.
 fn belongs(s: &Situation<'_>, path: &RelPath) -> bool {
-    let recorded = s.recorded.and_then(|recorded| recorded.current.as_ref());
-    let untouched = recorded.is_some_and(|current| s.observed.tree.as_ref().is_some_and(|tree| tree.hash == Some(current.hash)));
-    untouched || matches!(s.observed.names.get(path), Some(ObservedName::Link(_) | ObservedName::File(_)))
+    is_untouched(s) || matches!(s.observed.names.get(path), Some(ObservedName::Link(_) | ObservedName::File(_)))
 }

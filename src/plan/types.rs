@@ -1,6 +1,7 @@
 //! The plan: an ordered value, shown by `plan` and run by `apply`.
 
 use crate::base::{AbsPath, Digest, Error, HookName, Mode, RelPath, SetName};
+use crate::observe::Rights;
 use crate::state::{GenerationState, Inode};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -119,6 +120,8 @@ pub struct InstallPlan {
     pub spoiled: bool,
     /// The generation that carried files are read from.
     pub carry_from: Option<String>,
+    /// With whose rights.
+    pub carry_with: Rights,
 }
 
 impl InstallPlan {
@@ -139,6 +142,7 @@ impl InstallPlan {
             inode: None,
             spoiled: false,
             carry_from: None,
+            carry_with: Rights::Owners,
         }
     }
 

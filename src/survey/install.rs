@@ -1,14 +1,15 @@
 //! One place: observed cheaply first, closely only where something differs.
 
 use super::{Keep, NO_FACTS, Stored, Survey};
-use crate::base::{Digest, Error, ErrorKind, RelPath, Result};
+use crate::base::{Digest, Error, ErrorKind, RelPath, Result, Secret};
 use crate::collect::reread;
 use crate::host::users;
-use crate::material::{Material, SetFacts, describe, render};
-use crate::observe::{Depth, How, ObservedInstall, observe};
+use crate::material::{Material, SetFacts, describe, mixed, render};
+use crate::observe::{Depth, How, ObservedInstall, observe, read_generation};
 use crate::plan::{Diffed, InstallPlan, Outcome, Situation, Wanted, WantedFile, diff};
 use crate::spec::{DesiredInstall, DesiredSet};
 use crate::state::Inode;
+use std::collections::BTreeSet;
 
 /// What is at hand for the installs of one set.
 pub(super) struct Place<'a> {
@@ -52,8 +53,43 @@ impl Survey<'_> {
         let names: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
         let observed = observe(&install.dest, &set.name, &names, self.cache, how(Depth::Words(self.now)))?;
         match self.diff(set, install, &Wanted { digest, facts: &facts, files: Some(&files) }, &observed, made) {
-            Diffed::Plan(plan) => Ok(*plan),
+            Diffed::Plan(mut plan) => {
+                self.look_at_all(set, install, &mut plan, at.material.as_ref())?;
+                Ok(*plan)
+            }
             Diffed::NeedsFiles => Err(Error::new(ErrorKind::Install, install.dest.to_string(), "cannot be compared")),
+        }
+    }
+
+    /// Looks at the files that would stand in `dest` together: those rendered, and those the source no longer has. What is
+    /// carried must fit what has come, and its keys are keys of the generation.
+    fn look_at_all(&self, set: &DesiredSet, install: &DesiredInstall, plan: &mut InstallPlan, material: Option<&Material>) -> Result<()> {
+        let state = plan.next.as_mut().map(|next| &mut next.state).or(plan.record.as_mut());
+        let (Some(state), Some(material)) = (state, material) else { return Ok(()) };
+        let mut files: Vec<(RelPath, Secret)> =
+            render(material, install.files.as_deref())?.into_iter().map(|file| (file.path, file.bytes)).collect();
+        if let (false, Some(from)) = (state.carried.is_empty(), &plan.carry_from) {
+            let limit = self.desired.limits.set;
+            files.extend(read_generation(&install.dest, &set.name, from, &state.carried, limit, plan.carry_with)?);
+        }
+        let together = Material::new(files);
+        let keys: BTreeSet<_> = state.facts.keys.iter().chain(&together.facts().keys).copied().collect();
+        let refuse = |cause: String| Error::new(ErrorKind::Judgement, install.dest.to_string(), cause);
+        if let Some(key) = keys.iter().find(|key| self.desired.revoked.contains(key) && !state.facts.keys.contains(key)) {
+            let files = state.carried.iter().map(RelPath::as_str).collect::<Vec<_>>().join(", ");
+            return Err(refuse(format!("a file that the source no longer has holds the revoked key {key} (one of {files})"))
+                .hint("set prune: true, so that what is gone from the source goes from here"));
+        }
+        state.facts.keys = keys.into_iter().collect();
+        let mut accept = set.accept.clone();
+        accept.extend(self.once.get(&set.name).into_iter().flatten());
+        let refusals = if plan.next.is_some() { mixed(&together, &plan_carried(plan), &accept) } else { Vec::new() };
+        match refusals.first() {
+            None => Ok(()),
+            Some(first) => {
+                let cause = format!("what would stand there does not fit together: {}", first.message);
+                Err(refuse(cause).hint("apply again when the renewal is through; what the source no longer has goes with prune: true"))
+            }
         }
     }
 
@@ -102,4 +138,8 @@ impl Survey<'_> {
             Keep::InMemory => Ok(()),
         }
     }
+}
+
+fn plan_carried(plan: &InstallPlan) -> Vec<RelPath> {
+    plan.next.as_ref().map(|next| next.state.carried.clone()).unwrap_or_default()
 }

@@ -69,10 +69,32 @@ fn a_set_in_the_middle_of_a_renewal_is_refused_and_the_old_one_stays() {
 #[test]
 fn an_old_key_is_never_carried_beside_new_certificates() {
     let (host, old) = Host::installed("");
-    host.source("live", &Pair::new("site.test", 2));
+    for gone in ["privkey.pem", "fullchain.pem", "cert.pem"] {
+        host.source("live", &Pair::new("site.test", 2));
+        host.remove(&format!("live/{gone}"));
+        host.apply().has_status(4).complains("what would stand there does not fit together");
+        host.shows("ssl", &old);
+    }
+}
+
+#[test]
+fn a_key_is_never_pruned_alone() {
+    let (host, old) = Host::installed("prune: true");
     host.remove("live/privkey.pem");
-    host.apply().has_status(4).complains("privkey.pem is gone from the source");
+    host.apply().has_status(4).complains("it is not pruned alone");
     host.shows("ssl", &old);
+}
+
+#[test]
+fn a_carried_file_does_not_end_renewals_where_the_group_may_write() {
+    let (host, _) = Host::one("dir_mode: drwxrwx---");
+    host.write("live/extra.txt", "text");
+    host.apply().has_status(2);
+    host.remove("live/extra.txt");
+    let pair = host.renew(2);
+    host.apply().has_status(2);
+    host.shows("ssl", &pair);
+    assert_eq!(host.read("ssl/extra.txt"), "text");
 }
 
 #[test]
