@@ -58,7 +58,11 @@ fn target(session: &Session, options: &RollbackOptions) -> Result<Option<Digest>
         RollbackTo::Release if known.hold.is_none() => Err(wrong("is not held".into()).into()),
         RollbackTo::Release => Ok(None),
         RollbackTo::Former => {
-            match candidates.iter().filter(|digest| Some(revision(digest)) < installed).max_by_key(|digest| revision(digest)) {
+            match candidates
+                .iter()
+                .filter(|digest| Some(revision(digest)) < installed)
+                .max_by_key(|digest| (revision(digest), serial(session, set, digest)))
+            {
                 // By the order in which they came, so that a second rollback goes further back and not forward again.
                 Some(digest) => Ok(Some(*digest)),
                 None => Err(wrong("has no former version here".into())
@@ -78,6 +82,12 @@ fn target(session: &Session, options: &RollbackOptions) -> Result<Option<Digest>
             }
         }
     }
+}
+
+/// The highest number of a generation of this version: tells which came later where the store has lost the revisions.
+fn serial(session: &Session, set: &SetName, digest: &Digest) -> u64 {
+    let of_version = installs(session, set).flat_map(|install| &install.former).filter(|generation| generation.digest == Some(*digest));
+    of_version.filter_map(|generation| generation.name.split('-').next()?.parse().ok()).max().unwrap_or(0)
 }
 
 fn installs<'a>(session: &'a Session, set: &'a SetName) -> impl Iterator<Item = &'a crate::state::InstallState> {

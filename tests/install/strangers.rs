@@ -66,6 +66,29 @@ fn a_set_in_the_middle_of_a_renewal_is_refused_and_the_old_one_stays() {
     }
 }
 
+/// What `openssl req -x509` makes calls itself a CA.
+#[test]
+fn halves_of_two_self_signed_certificates_are_refused() {
+    let self_signed = || {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(["site.test".to_owned()]).expect("a name");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        (params.self_signed(&key).expect("a signature").pem(), key.serialize_pem())
+    };
+    let (old, new) = (self_signed(), self_signed());
+    let (host, _) = Host::one("");
+    host.remove("live/chain.pem");
+    for name in ["cert.pem", "fullchain.pem"] {
+        host.write(&format!("live/{name}"), &old.0);
+    }
+    host.write("live/privkey.pem", &old.1);
+    host.apply().has_status(2);
+    host.write("live/cert.pem", &new.0);
+    host.write("live/privkey.pem", &new.1);
+    host.apply().has_status(4).is("refused", "-");
+    assert_eq!((host.read("ssl/cert.pem"), host.read("ssl/privkey.pem")), old);
+}
+
 #[test]
 fn an_old_key_is_never_carried_beside_new_certificates() {
     let (host, old) = Host::installed("");
