@@ -272,6 +272,18 @@ fn a_rollback_that_holds_a_revoked_key_is_over() {
 }
 
 #[test]
+fn a_version_that_a_rollback_holds_off_is_gone_once_its_key_is_revoked() {
+    let (site, old) = site();
+    let new = issue(&["a.test"], 1);
+    site.source("a", &new);
+    site.apply(0);
+    site.call(&["rollback", "a"]).ends(0);
+    site.spec(&format!("{SPEC}revoked_keys: ['{}']\n", new.fingerprint()));
+    site.apply(1);
+    assert!(site.shows("dest/a", &old) && holds_nowhere(&site, &new));
+}
+
+#[test]
 fn a_version_that_stays_back_at_a_revoked_key_is_tried_again() {
     let spec = SPEC
         .replace("version: 1", "version: 1\nhooks: { h: { check: '! cmp -s [DIR]/bad [DIR]/dest/a/privkey.pem' } }")

@@ -171,7 +171,8 @@ fn purge_store(apply: &Apply<'_>, surveyed: &Surveyed, swept: &BTreeSet<SetName>
     for plan in surveyed.plan.sets.iter().filter(|set| set.result != Outcome::Unchanged || !revoked.is_empty() || swept.contains(&set.name))
     {
         let Some(known) = apply.state.sets.get(&plan.name) else { continue };
-        let mut keep = BTreeSet::from([known.digest]);
+        // A version with a revoked key stays only where it is installed.
+        let mut keep: BTreeSet<_> = (!known.facts.has_key_of(revoked)).then_some(known.digest).into_iter().collect();
         keep.extend(known.hold.iter().map(|hold| hold.at));
         for install in apply.state.installs_of(&plan.name) {
             keep.extend(install.current.iter().chain(&install.former).chain(&install.next).filter_map(|generation| generation.digest));
