@@ -110,6 +110,7 @@ cases! {
     bad_expired_without_keys
     bad_garbage
     bad_half_renewed
+    bad_half_renewed_chain
     bad_half_renewed_the_other_way
     bad_joined_key_of_another
     bad_key_alone

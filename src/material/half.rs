@@ -36,6 +36,26 @@ fn is_authority(material: &Material, certificate: &Certificate) -> bool {
     if is_self_issued { !material.leaves().iter().any(same) } else { certificate.is_ca }
 }
 
+/// certbot's and dehydrated's `fullchain.pem` is `cert.pem` and then `chain.pem`: where it goes on with another certificate
+/// than `chain.pem` begins with, one of them is of another renewal.
+pub(super) fn other_chains(material: &Material) -> Vec<Refusal> {
+    let mut out = Vec::new();
+    for (path, chain) in material.each() {
+        let Some(folder) = path.as_str().strip_suffix("chain.pem").filter(|folder| folder.is_empty() || folder.ends_with('/')) else {
+            continue;
+        };
+        let whole = format!("{folder}fullchain.pem");
+        let Some((_, full)) = material.each().find(|(path, _)| path.as_str() == whole) else { continue };
+        if let (Some(first), Some(second)) = (chain.certificates().next(), full.certificates().nth(1))
+            && first.fingerprint != second.fingerprint
+        {
+            let message = format!("{path} begins with {}, {whole} goes on with {}, another certificate", first.title(), second.title());
+            out.push(Refusal::with_door(Accept::Chain, message, TOGETHER));
+        }
+    }
+    out
+}
+
 /// What stands in the way of putting these files into one directory, though the set itself was judged well: files that the
 /// source no longer has and that are `carried` along, and files joined of several.
 pub fn mixed(together: &Material, carried: &[RelPath], accept: &BTreeSet<Accept>) -> Vec<Refusal> {

@@ -77,6 +77,7 @@ pub fn judge(material: &Material, under: &Judging) -> Result<(), Vec<Refusal>> {
     if shut(Accept::Chain) {
         refusals.extend(damaged_certificates(material));
         refusals.extend(two_halves(material));
+        refusals.extend(half::other_chains(material));
         refusals.extend(chain::broken(material));
     }
     refusals.extend(dates(material, under.now).into_iter().filter(|refusal| refusal.door.is_none_or(shut)));
