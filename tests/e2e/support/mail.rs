@@ -42,7 +42,17 @@ pub struct Postfix {
     pub port: u16,
     /// Its configuration folder: `postfix -c CONFIG reload`.
     pub config: String,
+    /// Where the master process, which leaves the group it was started in, writes its process id.
+    master: std::path::PathBuf,
     _server: Server,
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        if let Ok(pid) = std::fs::read_to_string(&self.master) {
+            let _ = Command::new("kill").arg(pid.trim()).status();
+        }
+    }
 }
 
 impl Postfix {
@@ -57,7 +67,7 @@ impl Postfix {
         let config = sandbox.text("postfix/etc");
         let log = sandbox.path("postfix/output");
         let server = Server::start("postfix", &["-c", &config, "start-fg"], &log).wait_for(port, &log);
-        Postfix { port, config, _server: server }
+        Postfix { port, config, master: sandbox.path("postfix/spool/pid/master.pid"), _server: server }
     }
 }
 
