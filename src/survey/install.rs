@@ -64,6 +64,7 @@ impl Survey<'_> {
     /// Looks at the files that would stand in `dest` together: those rendered, and those the source no longer has. What is
     /// carried must fit what has come, and its keys are keys of the generation.
     fn look_at_all(&self, set: &DesiredSet, install: &DesiredInstall, plan: &mut InstallPlan, material: Option<&Material>) -> Result<()> {
+        let staged = plan.next.is_some();
         let state = plan.next.as_mut().map(|next| &mut next.state).or(plan.record.as_mut());
         let (Some(state), Some(material)) = (state, material) else { return Ok(()) };
         let mut files: Vec<(RelPath, Secret)> =
@@ -83,7 +84,10 @@ impl Survey<'_> {
         state.facts.keys = keys.into_iter().collect();
         let mut accept = set.accept.clone();
         accept.extend(self.once.get(&set.name).into_iter().flatten());
-        let refusals = if plan.next.is_some() { mixed(&together, &plan_carried(plan), &accept) } else { Vec::new() };
+        // The bytes that stand there already were judged when they came, perhaps with a door open for once.
+        let installed = self.state.install(&set.name, &install.dest).and_then(|recorded| recorded.current.as_ref());
+        let is_new = staged && installed.is_none_or(|current| current.hash != state.hash);
+        let refusals = if is_new { mixed(&together, &state.carried, &accept) } else { Vec::new() };
         match refusals.first() {
             None => Ok(()),
             Some(first) => {
@@ -138,8 +142,4 @@ impl Survey<'_> {
             Keep::InMemory => Ok(()),
         }
     }
-}
-
-fn plan_carried(plan: &InstallPlan) -> Vec<RelPath> {
-    plan.next.as_ref().map(|next| next.state.carried.clone()).unwrap_or_default()
 }

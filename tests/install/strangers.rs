@@ -132,3 +132,17 @@ fn what_was_carried_survives_the_loss_of_current() {
     assert_eq!(host.read("ssl/extra.txt"), "text");
     host.quiet();
 }
+
+#[test]
+fn what_was_let_in_once_is_repaired_without_the_door() {
+    let (host, _) = Host::one("");
+    let stranger = Pair::new("site.test", 2);
+    host.write("live/cert.pem", &stranger.cert);
+    host.apply().has_status(4).is("refused", "-");
+    host.json(&["apply", "--accept", "site=unpaired_key"]).has_status(2);
+    host.remove("ssl/.certsync/site/current");
+    host.planned_and_applied("repaired", "drift");
+    assert_eq!(host.read("ssl/cert.pem"), stranger.cert);
+    host.mode("ssl/privkey.pem", 0o644);
+    host.planned_and_applied("repaired", "drift");
+}
