@@ -1,15 +1,12 @@
 //! What is known of a generation that was not made of a set's material: what was adopted, or put in place by others.
 
 use super::place::Place;
-use super::stage::descend;
+use super::stage::{LARGEST_FILE, descend};
 use super::switch::files_of;
 use crate::material::{Material, SetFacts};
 use crate::state::GenerationState;
 use std::ffi::OsStr;
 use std::io;
-
-/// No installed file can be larger: the highest limit a spec can set.
-const LARGEST_FILE: u64 = 1 << 30;
 
 /// Fills in the facts of `generation` from its files, so that a key in it that is revoked later is found. What cannot be
 /// read stays unknown.

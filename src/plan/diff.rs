@@ -65,13 +65,6 @@ pub enum Diffed {
     NeedsFiles,
 }
 
-/// Hash of what shapes an install's files in the spec.
-pub fn shape_of(install: &DesiredInstall) -> ContentHash {
-    let rest = &install.rest;
-    let shape = (&install.files, rest.owner.id, rest.group.id, [rest.dir_mode, rest.file_mode, rest.key_mode], rest.layout, rest.prune);
-    ContentHash::of(format!("{shape:?}").as_bytes())
-}
-
 /// What must be done so that `dest` shows the wanted version as the spec says.
 pub fn diff(situation: &Situation<'_>) -> Diffed {
     if is_quiet(situation) {
@@ -107,7 +100,7 @@ fn is_quiet(s: &Situation<'_>) -> bool {
     recorded.next.is_none()
         && recorded.layout == s.install.rest.layout
         && current.digest == Some(s.wanted.digest)
-        && current.shaped == shape_of(s.install)
+        && current.shaped == s.install.shape_hash()
         && dest.marker == Marker::Us
         && matches!(wanted_dest(s, dest), DestVerdict::Right)
         && s.observed.current.as_ref() == Some(&current.name)

@@ -1,6 +1,6 @@
 //! What must be done at one `dest`, once it is known that something differs.
 
-use super::diff::{Situation, WantedFile, is_untouched, nothing, shape_of};
+use super::diff::{Situation, WantedFile, is_untouched, nothing};
 use super::names::{Shown, is_ours, link_target, shown_at};
 use super::rights::{DestVerdict, mode_of, own_folder_is_right, wanted_dest};
 use super::words::{before_lines, dest_lines, file_lines};
@@ -304,7 +304,7 @@ impl<'a> Differ<'a> {
         };
         if current.digest != Some(self.s.wanted.digest) {
             Reason::Renewed
-        } else if current.shaped != shape_of(self.s.install) {
+        } else if current.shaped != self.s.install.shape_hash() {
             Reason::Spec
         } else {
             Reason::Drift

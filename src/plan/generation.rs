@@ -1,6 +1,5 @@
 //! The generation to be built, or the one in place that is it already.
 
-use super::diff::shape_of;
 use super::differ::Differ;
 use super::rights::tree_is_right;
 use super::{ContentChange, FileSource, NextGeneration, PlannedFile, Step};
@@ -100,7 +99,7 @@ impl Differ<'_> {
             return !self.s.observed.generations.contains(&current.name);
         }
         let untouched = self.s.observed.tree.as_ref().is_some_and(|tree| tree.hash == Some(current.hash));
-        !untouched || (current.shaped == shape_of(self.s.install) && !tree_is_right(self.s))
+        !untouched || (current.shaped == self.s.install.shape_hash() && !tree_is_right(self.s))
     }
 
     fn state_of(&self, serial: u64, hash: GenerationHash, files: &[PlannedFile]) -> GenerationState {
@@ -108,7 +107,7 @@ impl Differ<'_> {
             name: format!("{serial}-{}", hash.to_string().chars().take(12).collect::<String>()),
             hash,
             digest: Some(self.s.wanted.digest),
-            shaped: shape_of(self.s.install),
+            shaped: self.s.install.shape_hash(),
             facts: self.s.wanted.facts.clone(),
             carried: files.iter().filter(|file| file.from == FileSource::Carried).map(|file| file.path.clone()).collect(),
             since: self.s.now,

@@ -12,7 +12,7 @@ mod transition;
 mod types;
 mod words;
 
-pub use diff::{Diffed, Situation, Wanted, WantedFile, diff, shape_of};
+pub use diff::{Diffed, Situation, Wanted, WantedFile, diff};
 pub use hooks::{Place, due, owes_run, owes_verify, places, returned_error};
 pub use names::{Shown, link_target};
 pub use render::{Detail, Paint, json, text};

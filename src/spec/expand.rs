@@ -43,9 +43,10 @@ impl InstallTemplate {
 }
 
 impl DesiredInstall {
-    /// Hash of what shapes a generation of this install: `files` and `prune`.
+    /// Hash of what shapes a generation of this install: `files`, owner, group, modes, layout and `prune`.
     pub fn shape_hash(&self) -> ContentHash {
-        hash_of(&(&self.files, self.rest.prune))
+        let rest = &self.rest;
+        hash_of(&(&self.files, rest.owner.id, rest.group.id, [rest.dir_mode, rest.file_mode, rest.key_mode], rest.layout, rest.prune))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::base::{AbsPath, Digest, Error, Result, SetName};
 use crate::collect::{Found, collect};
 use crate::host::clock;
 use crate::material::Material;
-use crate::plan::{InstallPlan, Outcome, SetPlan, returned_error, shape_of};
+use crate::plan::{InstallPlan, Outcome, SetPlan, returned_error};
 use crate::spec::{DesiredInstall, DesiredSet, under_hash};
 use crate::state::{Inode, SetState};
 use std::collections::BTreeMap;
@@ -145,7 +145,7 @@ impl Survey<'_> {
             };
         };
         // What the present spec did not shape is not held against it: that would bring back what the check rejects.
-        let former = current.filter(|current| current.shaped == shape_of(install)).and_then(|current| current.digest);
+        let former = current.filter(|current| current.shaped == install.shape_hash()).and_then(|current| current.digest);
         let mut planned = match former {
             Some(former) => self.install(set, install, former, &mut at),
             None => InstallPlan::untouched(&install.dest, Outcome::RolledBack),

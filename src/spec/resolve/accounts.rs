@@ -46,6 +46,13 @@ impl Context<'_> {
         let Some(at) = written.iter().find(|at| at.is_written()) else {
             return Some(Owner { name: running.name.clone(), id: running.uid });
         };
+        let user = self.known_user(at, "owner", "give files to")?;
+        Some(Owner { name: at.value()?.0.clone(), id: user.uid })
+    }
+
+    /// A user that is written under `key`, who exists and whom certsync may act for; `act` says what it would do.
+    fn known_user(&self, at: &At<Account>, key: &str, act: &str) -> Option<User> {
+        let running = &self.surroundings.running.user;
         let name = &at.value()?.0;
         let Some(user) = self.user(name) else {
             self.fault(
@@ -56,11 +63,11 @@ impl Context<'_> {
             return None;
         };
         if !self.is_root() && user.uid != running.uid {
-            let hint = format!("certsync runs as `{}` here: leave `owner` out, or run it as root", running.name);
-            self.fault(at.pos(), format!("only root can give files to {}", quoted(name)), hint);
+            let hint = format!("certsync runs as `{}` here: leave `{key}` out, or run it as root", running.name);
+            self.fault(at.pos(), format!("only root can {act} {}", quoted(name)), hint);
             return None;
         }
-        Some(Owner { name: name.clone(), id: user.uid })
+        Some(user)
     }
 
     /// The group of an install: the first of these that is written, else the running group.
@@ -93,25 +100,7 @@ impl Context<'_> {
     /// The user of a hook; where none is written, the running user.
     pub(super) fn hook_user(&self, at: &At<Account>) -> Option<HookUser> {
         let running = &self.surroundings.running.user;
-        let found = if at.is_written() {
-            let name = &at.value()?.0;
-            let Some(user) = self.user(name) else {
-                self.fault(
-                    at.pos(),
-                    format!("no user {} on this host", quoted(name)),
-                    "make the user first; an unknown one is never replaced by another",
-                );
-                return None;
-            };
-            if !self.is_root() && user.uid != running.uid {
-                let hint = format!("certsync runs as `{}` here: leave `user` out, or run it as root", running.name);
-                self.fault(at.pos(), format!("only root can run a hook as {}", quoted(name)), hint);
-                return None;
-            }
-            user
-        } else {
-            running.clone()
-        };
+        let found = if at.is_written() { self.known_user(at, "user", "run a hook as")? } else { running.clone() };
         Some(HookUser { name: found.name, uid: found.uid, gid: found.gid, home: found.home })
     }
 }
