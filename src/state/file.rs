@@ -25,7 +25,6 @@ impl State {
     /// write it. The hint names the way out.
     pub fn load(dir: &Dir, at: &AbsPath, spec: &AbsPath) -> Result<Option<State>> {
         let path = format!("{at}/{FILE}");
-        let wrong = |cause: String| Error::new(ErrorKind::State, path.clone(), cause).hint(WAY_OUT);
         let (bytes, stat) = match dir.read_file(OsStr::new(FILE), LARGEST) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -49,7 +48,16 @@ impl State {
             return Err(Error::new(ErrorKind::Permission, path, "others may write the state file")
                 .hint("chmod go-w the file, after a look at who changed it"));
         }
-        let value: serde_json::Value = serde_json::from_slice(bytes.expose()).map_err(|e| wrong(format!("damaged: {e}")))?;
+        State::parse(bytes.expose(), &path, spec).map(Some)
+    }
+
+    /// Reads what [`State::save`] wrote; `path` names it in errors.
+    ///
+    /// # Errors
+    /// Kind `State`: damaged, written by a newer certsync, or of another spec. The hint names the way out.
+    pub fn parse(bytes: &[u8], path: &str, spec: &AbsPath) -> Result<State> {
+        let wrong = |cause: String| Error::new(ErrorKind::State, path, cause).hint(WAY_OUT);
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| wrong(format!("damaged: {e}")))?;
         let version = value.get("version").and_then(serde_json::Value::as_u64);
         match version {
             Some(v) if v > u64::from(STATE_VERSION) => {
@@ -68,7 +76,7 @@ impl State {
             return Err(Error::new(ErrorKind::State, path, format!("this state directory serves another spec: {}", state.spec))
                 .hint("name another directory with --state-dir, or, if the spec has moved, set the state aside with --new-state"));
         }
-        Ok(Some(state))
+        Ok(state)
     }
 
     /// Writes it durably: a temporary file, fsync, rename, fsync of the directory.
