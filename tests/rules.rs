@@ -8,7 +8,7 @@ fn every_dependency_is_used() {
     let manifest = read(&top().join("Cargo.toml"));
     let texts =
         |folders: &[&str]| folders.iter().flat_map(|folder| rust_files(&top().join(folder))).map(|file| read(&file)).collect::<String>();
-    let (product, tests) = (texts(&["src"]), texts(&["src", "tests"]));
+    let (product, tests) = (texts(&["src"]), texts(&["src", "tests", "benches"]));
     let mut unused = Vec::new();
     for (section, used_in) in [("[dependencies]", &product), ("[dev-dependencies]", &tests)] {
         for name in keys(&manifest, section) {

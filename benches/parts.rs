@@ -1,0 +1,231 @@
+//! What the parts of a run cost, each by itself: `cargo bench --bench parts`. Whole runs are measured by `compare`.
+
+#[path = "compare/measure.rs"]
+#[allow(dead_code, reason = "the comparison uses other parts of it")]
+mod measure;
+#[path = "../tests/install/pairs.rs"]
+#[allow(dead_code, reason = "the tests use other parts of it")]
+mod pairs;
+#[path = "compare/tree.rs"]
+#[allow(dead_code, reason = "the comparison uses other parts of it")]
+mod tree;
+
+use certsync::base::{AbsPath, ContentHash, Digest, Mode, RelPath, Secret, SetName};
+use certsync::collect::Accepted;
+use certsync::host::{Dir, Kind, Stat, clock, users, walk};
+use certsync::material::{FileKind, Judging, Material, SetFacts, judge};
+use certsync::observe::{Depth, How, observe};
+use certsync::plan::{Detail, Diffed, Paint, Plan, Report, Situation, Tense, Wanted, diff, json, text};
+use certsync::progress::{Kind as ProgressKind, Progress, ProgressChoice};
+use certsync::spec::{Desired, SpecInput, load};
+use certsync::state::requests::Scope;
+use certsync::state::{Acl, Belief, Cache, Known, State};
+use certsync::survey::{Keep, Retry, Sources, Stored, Survey};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use pairs::Pair;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+use tempfile::TempDir;
+use tree::{Source, Tree};
+
+/// So many sets make a large host.
+const MANY: usize = 10_000;
+/// So many are rendered and surveyed.
+const SOME: usize = 100;
+
+criterion_group!(parts, spec, material, survey_parts, state, cache);
+criterion_main!(parts);
+
+fn spec(c: &mut Criterion) {
+    let dir = TempDir::new().expect("a directory");
+    let ten_lines = "version: 1\nhooks:\n  log:\n    run: [/bin/true]\ncerts:\n  site:\n    source: live/site\n    install:\n      dest: ssl\n      hooks: [log]\n";
+    let mut many = "version: 1\ncerts:\n".to_owned();
+    for number in 0..400 {
+        let _ = write!(
+            many,
+            "  site{number}:\n    source: live/site{number}\n    install: {{ dest: ssl/site{number}, key_mode: -rw-r----- }}\n"
+        );
+    }
+    for (name, text) in [("spec load, 10 lines", ten_lines), ("spec load, 400 sets", many.as_str())] {
+        let file = dir.path().join("certsync.yaml");
+        std::fs::write(&file, text).expect("the spec");
+        let at = absolute(&file);
+        c.bench_function(name, |b| b.iter(|| load(SpecInput::File(&at)).expect("no fault")));
+    }
+}
+
+fn material(c: &mut Criterion) {
+    let pair = Pair::new("site.test", 1);
+    let files = || pair.files().map(|(name, text)| (name.parse::<RelPath>().expect("a name"), Secret::new(text.into_bytes())));
+    c.bench_function("digest, 4 files", |b| {
+        b.iter(|| {
+            let hashes = pair.files().map(|(name, text)| (name, ContentHash::of(text.as_bytes())));
+            Digest::of(hashes.iter().map(|(name, hash)| (*name, hash)))
+        });
+    });
+    c.bench_function("PEM and X.509 facts, 4 files", |b| b.iter_batched(|| Vec::from(files()), Material::new, BatchSize::SmallInput));
+    let (accept, revoked) = (BTreeSet::new(), BTreeSet::new());
+    let under =
+        Judging { names: &["site.test".to_owned()], accept: &accept, revoked: &revoked, previous: None, now: clock::unix_seconds() };
+    let read = Material::new(Vec::from(files()));
+    c.bench_function("judgement, 4 files", |b| b.iter(|| judge(black_box(&read), &under).expect("it is right")));
+}
+
+/// A host with some sets, and what certsync knows of it.
+struct Site {
+    tree: Tree,
+    desired: Desired,
+    at: AbsPath,
+    _dir: TempDir,
+}
+
+impl Site {
+    fn new(sets: usize) -> Site {
+        let dir = TempDir::new().expect("a directory");
+        let tree = Tree::new(dir.path().join("tree"), sets, Source::Certbot);
+        let desired = load(SpecInput::File(&absolute(&tree.dir().join("certsync.yaml")))).expect("no fault").desired;
+        let at = absolute(&tree.dir().join("state"));
+        Site { tree, desired, at, _dir: dir }
+    }
+
+    fn installed(sets: usize) -> Site {
+        let site = Site::new(sets);
+        site.tree.certsync("apply").arg("-q").run();
+        site.tree.settle();
+        site
+    }
+
+    fn dir(&self) -> Dir {
+        walk::find_private(&self.at).expect("a directory").expect("the state directory")
+    }
+
+    fn state(&self) -> State {
+        State::load(&self.dir(), &self.at, &self.desired.spec).expect("it is whole").expect("it is there")
+    }
+
+    fn cache(&self) -> Cache {
+        let bytes = std::fs::read(self.tree.dir().join("state/cache")).unwrap_or_default();
+        Cache::read(&bytes, &clock::boot_id(), Belief::Metadata)
+    }
+
+    fn plan(&self, state: &mut State, cache: &mut Cache) -> Plan {
+        let survey = Survey {
+            desired: &self.desired,
+            state,
+            cache,
+            store: None,
+            keep: Keep::InMemory,
+            scope: Scope::All,
+            sources: Sources::Read,
+            once: Accepted::new(),
+            retry: Retry::OnChange,
+            because: None,
+            us: self.at.to_string(),
+            now: clock::unix_seconds(),
+            progress: Progress::new(ProgressChoice::Nowhere, ProgressKind::Looking, SOME),
+            stored: Stored::Nothing,
+        };
+        survey.run().plan
+    }
+}
+
+fn survey_parts(c: &mut Criterion) {
+    let site = Site::installed(SOME);
+    let state = site.state();
+    c.bench_function("survey with nothing to do, 100 sets", |b| {
+        b.iter_batched(|| (state.clone(), site.cache()), |(mut state, mut cache)| site.plan(&mut state, &mut cache), BatchSize::LargeInput);
+    });
+    nothing_to_do(c, &site, &state);
+    let new = Site::new(SOME);
+    let empty = State::empty("host".into(), new.desired.spec.clone());
+    let report = Report::of_plan(&new.plan(&mut empty.clone(), &mut Cache::read(b"", "", Belief::Metadata)), None);
+    assert_eq!(report.sets.len(), SOME, "every set is new");
+    c.bench_function("plan as text, 100 new sets", |b| b.iter(|| text(&report, Tense::Plan, Paint::No, Detail::Changes)));
+    c.bench_function("plan as JSON, 100 new sets", |b| b.iter(|| json(&report)));
+}
+
+/// One install: looked at, and compared with what is wanted.
+fn nothing_to_do(c: &mut Criterion, site: &Site, state: &State) {
+    let recorded = state.installs.first().expect("an install");
+    let digest = state.sets[&recorded.set].digest;
+    let (named, mut cache, us) = (certsync::collect::name_sets(&site.desired, state), site.cache(), site.at.to_string());
+    let set = named.sets.iter().find(|set| set.name == recorded.set).expect("the set");
+    let current = recorded.current.as_ref().map(|current| current.name.as_str());
+    let how = How { depth: Depth::Metadata, us: &us, recorded: current, largest: site.desired.limits.set };
+    let mut look = || observe(&recorded.dest, &recorded.set, &[], &mut cache, how).expect("it can be looked at");
+    let observed = look();
+    c.bench_function("observe, 4 files", |b| b.iter(&mut look));
+    let facts = SetFacts { leaves: Vec::new(), keys: Vec::new() };
+    let made: Vec<_> = recorded.made.into_iter().collect();
+    let situation = Situation {
+        set: &set.name,
+        install: &set.installs[0],
+        wanted: &Wanted { digest, facts: &facts, files: None },
+        recorded: Some(recorded),
+        made: &made,
+        observed: &observed,
+        because: None,
+        now: clock::unix_seconds(),
+        user_name: users::user_name,
+        group_name: users::group_name,
+    };
+    assert!(matches!(diff(&situation), Diffed::Plan(plan) if plan.steps.is_empty()), "nothing is to do");
+    c.bench_function("diff of nothing to do, 4 files", |b| b.iter(|| diff(black_box(&situation))));
+}
+
+/// The state of one set, many times over.
+fn state(c: &mut Criterion) {
+    let site = Site::installed(1);
+    let mut state = site.state();
+    let (set, install) = (state.sets.pop_first().expect("a set").1, state.installs.remove(0));
+    for number in 0..MANY {
+        let name: SetName = tree::name(number).parse().expect("a name");
+        let dest = format!("{}/{name}", site.tree.installed().display()).parse().expect("a path");
+        state.installs.push(certsync::state::InstallState { set: name.clone(), dest, ..install.clone() });
+        state.sets.insert(name, set.clone());
+    }
+    let dir = site.dir();
+    state.save(&dir, &site.at).expect("it is written");
+    let mut group = c.benchmark_group("state");
+    group.sample_size(10);
+    group.bench_function("load, 10,000 sets", |b| b.iter(|| site.state()));
+    group.bench_function("save durably, 10,000 sets", |b| b.iter(|| state.save(&dir, &site.at)));
+    group.finish();
+}
+
+/// Four files at the source and four that are installed, for each set.
+fn cache(c: &mut Criterion) {
+    let stat = |ino: u64| Stat {
+        dev: 1,
+        ino,
+        kind: Kind::File,
+        uid: 0,
+        gid: 0,
+        mode: Mode::from_bits(0o600),
+        size: 1000,
+        nlink: 1,
+        mtime: 7,
+        ctime: i128::from(ino),
+    };
+    let known = Known { sha256: ContentHash::of(b"content"), kind: FileKind::Certificates, acl: Acl::Plain };
+    let mut full = Cache::read(b"", "boot", Belief::Metadata);
+    for ino in 0..8 * MANY as u64 {
+        full.record(&stat(ino), known, i128::MAX);
+    }
+    let bytes = full.bytes("boot");
+    let mut group = c.benchmark_group("cache");
+    group.sample_size(20);
+    group.bench_function("load, 80,000 files", |b| b.iter(|| Cache::read(&bytes, "boot", Belief::Metadata)));
+    group.bench_function("write, 80,000 files", |b| b.iter(|| full.bytes("boot")));
+    let look_up = |mut cache: Cache| (0..8 * MANY as u64).filter(|ino| cache.find(&stat(*ino)).is_some()).count();
+    let loaded = || Cache::read(&bytes, "boot", Belief::Metadata);
+    assert_eq!(look_up(loaded()), 8 * MANY);
+    group.bench_function("look-ups, 80,000 files", |b| b.iter_batched(loaded, look_up, BatchSize::LargeInput));
+    group.finish();
+}
+
+fn absolute(path: &Path) -> AbsPath {
+    path.to_str().and_then(|path| path.parse().ok()).expect("an absolute path")
+}
