@@ -178,6 +178,27 @@ impl Host {
         command.env("CERTSYNC_SPEC", self.at("certsync.yaml")).env("CERTSYNC_STATE_DIR", self.at("state"));
     }
 
+    /// Runs the program under strace and answers with the lines of these system calls that name a path of the host, shown as `[DIR]`.
+    /// Needs root: the program is not dumpable, and strace of a plain user cannot tell what its descriptors are.
+    #[track_caller]
+    pub fn traced(&self, calls: &str, args: &[&str]) -> Vec<String> {
+        let mut command = Command::new("strace");
+        self.environment(&mut command);
+        // Not every processor has every call, and not every strace knows the latest: the question mark lets those be.
+        let calls: Vec<String> = calls.split(',').map(|call| format!("?{call}")).collect();
+        command.args(["-f", "-y", "-o"]).arg(self.at("trace")).args([
+            "-e",
+            &format!("trace={}", calls.join(",")),
+            env!("CARGO_BIN_EXE_certsync"),
+        ]);
+        let output = command.args(args).output().expect("strace");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = self.read("trace");
+        self.remove("trace");
+        let dir = self.dir().display().to_string();
+        text.lines().filter(|line| line.contains(&dir)).map(|line| line.replace(&dir, "[DIR]")).collect()
+    }
+
     /// A call whose answer is JSON.
     #[track_caller]
     pub fn json(&self, args: &[&str]) -> Run {

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod carry;
+mod cost;
 mod dest;
 mod drift;
 mod host;

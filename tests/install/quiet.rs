@@ -1,41 +1,7 @@
-//! Nothing to do: nothing is read, nothing is written, and a plan never writes.
+//! Nothing to do: nothing is said, nothing changes, and a plan never writes. What it costs is in `cost`.
 
 use super::host::{Host, Run, is_root, there};
 use std::fs::{self, File, FileTimes};
-use std::process::Command;
-
-const CHANGES: &str = "write,pwrite64,writev,ftruncate,mkdirat,symlinkat,linkat,renameat,renameat2,unlinkat,fchmod,fchmodat,fchown,fchownat,fsync,fdatasync,syncfs,utimensat,fsetxattr,fremovexattr";
-
-/// Runs the program under strace and answers with the lines of these system calls that name a path of the host.
-fn traced(host: &Host, calls: &str, args: &[&str]) -> Vec<String> {
-    let mut command = Command::new("strace");
-    host.environment(&mut command);
-    command.args(["-f", "-y", "-o"]).arg(host.at("trace")).args(["-e", &format!("trace={calls}"), env!("CARGO_BIN_EXE_certsync")]);
-    let output = command.args(args).output().expect("strace");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = host.read("trace");
-    host.remove("trace");
-    let dir = host.dir().display().to_string();
-    text.lines().filter(|line| line.contains(&dir)).map(|line| line.replace(&dir, "[DIR]")).collect()
-}
-
-#[test]
-fn a_second_apply_reads_no_content_and_writes_nothing_but_its_times() {
-    // The program is not dumpable: strace of a plain user cannot tell what its descriptors are.
-    if !there("strace") || !is_root() {
-        return;
-    }
-    for layout in ["generations", "flat"] {
-        let (host, _) = Host::installed(&format!("layout: {layout}"));
-        let read: Vec<String> = traced(&host, "read,pread64", &["apply", "-q"]).into_iter().filter(|line| line.contains(".pem>")).collect();
-        assert_eq!(read, [""; 0], "{layout}");
-        let opened: Vec<String> = traced(&host, "openat", &["apply", "-q"]).into_iter().filter(|line| line.contains(".pem\"")).collect();
-        assert_eq!(opened, [""; 0], "{layout}: a stat for each file and no more");
-        let changes = traced(&host, CHANGES, &["apply", "-q"]);
-        let times = |line: &String| line.contains("utimensat(") && (line.contains("\"last-run\"") || line.contains("\"last-success\""));
-        assert_eq!((changes.len(), changes.iter().all(times)), (2, true), "{changes:#?}");
-    }
-}
 
 #[test]
 fn a_plan_changes_nothing_on_disk() {
@@ -135,7 +101,7 @@ fn verify_content_reads_everything_and_changes_nothing_else() {
     host.json(&["plan", "--verify-content"]).has_status(0).says_nothing();
     host.json(&["apply", "--verify-content"]).has_status(0).says_nothing();
     if there("strace") && is_root() {
-        let read = traced(&host, "read,pread64", &["apply", "-q", "--verify-content"]);
+        let read = host.traced("read,pread64", &["apply", "-q", "--verify-content"]);
         for file in ["live/privkey.pem", "/privkey.pem"] {
             assert!(read.iter().any(|line| line.contains(file)), "{file} in {read:#?}");
         }
