@@ -4,7 +4,7 @@
 //! ACL's mask (acl(5)).
 
 use super::file::read_whole;
-use super::walk::{Last, Place, make_parents, to};
+use super::walk::{Last, Loose, Place, make_parents, to};
 use super::{Dir, Stat, users};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
 use nix::unistd::{getegid, geteuid};
@@ -53,9 +53,14 @@ pub fn list_trusted(path: &AbsPath) -> Result<Vec<String>> {
 /// Opens the state directory, making it (0700) where it is missing. Refused: not ours, writable by others, on a network file system.
 pub fn open_private(path: &AbsPath) -> Result<Dir> {
     let walk = to(path).map_err(of_state)?;
+    trust_way(walk.loose.as_ref(), path)?;
     if walk.missing.is_empty() {
         check_private(&walk.dir, path)?;
         return Ok(walk.dir);
+    }
+    if !walk.keeps_ours().map_err(|error| state_fault(path, &error))? {
+        return Err(Error::new(ErrorKind::Permission, path.as_str(), "others may write to the directory in which it is to be made")
+            .hint("make it yourself where every directory above belongs to root alone, or name another one with --state-dir"));
     }
     let (parent, name) = make_parents(path).map_err(of_state)?;
     let owner = (geteuid().as_raw(), getegid().as_raw());
@@ -75,6 +80,7 @@ pub fn find_private(path: &AbsPath) -> Result<Option<Dir>> {
     if !walk.missing.is_empty() {
         return Ok(None);
     }
+    trust_way(walk.loose.as_ref(), path)?;
     check_private(&walk.dir, path)?;
     Ok(Some(walk.dir))
 }
@@ -102,6 +108,20 @@ fn check_private(dir: &Dir, path: &AbsPath) -> Result<()> {
     Ok(())
 }
 
+/// A private directory is worth nothing where somebody can put another one of ours in its place.
+fn trust_way(loose: Option<&Loose>, path: &AbsPath) -> Result<()> {
+    let Some(loose) = loose else { return Ok(()) };
+    let me = geteuid().as_raw();
+    let whose = match loose.stat.uid {
+        0 => format!("others may write to it ({})", loose.stat.mode.ls('d')),
+        uid if uid == me => format!("others may write to it ({})", loose.stat.mode.ls('d')),
+        uid => format!("it belongs to {}", users::user_name(uid)),
+    };
+    let cause = format!("others may exchange what lies in {}: {whose}", loose.at);
+    Err(Error::new(ErrorKind::Permission, path.as_str(), cause)
+        .hint("keep it where every directory above belongs to root alone, or make this one so"))
+}
+
 fn of_state(mut error: Error) -> Error {
     if error.kind == ErrorKind::Install {
         error.kind = ErrorKind::State;
@@ -126,12 +146,14 @@ fn existing(path: &AbsPath) -> Result<Place> {
 
 /// The directory at the end of the walk: others must not be able to add to it, so a sticky bit does not help.
 fn trust_top(place: &Place, path: &AbsPath) -> Result<()> {
+    trust_way(place.loose().as_ref(), path)?;
     let stat = place.top()?.stat().map_err(|error| place.fault(&error))?;
     trust(path, &[Judged { at: place.shown(""), stat, letter: 'd' }])
 }
 
 /// A file and its directory: others must not be able to replace it either, which a sticky bit prevents.
 fn trust_file(place: &Place, path: &AbsPath, name: &str, stat: &Stat) -> Result<()> {
+    trust_way(place.loose().as_ref(), path)?;
     let holder = place.top()?.stat().map_err(|error| place.fault(&error))?;
     let is_sticky = holder.mode.bits() & 0o1000 != 0;
     let mut both = vec![Judged { at: place.shown(name), stat: *stat, letter: '-' }];

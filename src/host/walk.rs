@@ -19,7 +19,36 @@ pub struct Walk {
     /// Whether only root and the running user can rename or replace what lies in the last existing directory's parent
     /// (needed before an existing `dest` may be given another owner or mode).
     pub parent_is_safe: bool,
+    /// Where others could have put another directory in the way, if they could.
+    pub(super) loose: Option<Loose>,
 }
+
+impl Walk {
+    /// The user who could have put somebody else's directory in the place of this one; nobody in particular where more than one could.
+    pub fn mover(&self) -> Option<u32> {
+        self.loose.as_ref().map(|loose| loose.mover)
+    }
+
+    /// Whether nobody else can exchange what we make in the deepest directory that exists.
+    pub(super) fn keeps_ours(&self) -> io::Result<bool> {
+        let here = self.dir.stat()?;
+        Ok(self.loose.is_none() && mover(&here, &Stat { uid: geteuid().as_raw(), ..here }).is_none())
+    }
+}
+
+/// A directory on the way in which others may rename what lies in it.
+#[derive(Debug, Clone)]
+pub(super) struct Loose {
+    /// Where it is.
+    pub at: String,
+    /// What it is like.
+    pub stat: Stat,
+    /// Who may, where it is one user.
+    pub mover: u32,
+}
+
+/// A user who owns nothing and is in no group of anybody's: Linux's overflow uid.
+const NOBODY: u32 = 65534;
 
 /// As many links as the kernel itself follows on one path (path_resolution(7)).
 pub(super) const MOST_LINKS: u32 = 40;
@@ -29,9 +58,10 @@ pub(super) const MOST_LINKS: u32 = 40;
 /// else in the way is an error of kind `Permission` or `Install` with a hint.
 pub fn to(path: &AbsPath) -> Result<Walk> {
     let mut place = Place::find(path, Last::Directory, ErrorKind::Install)?;
-    let parent_is_safe = place.parent_is_safe().map_err(|error| place.fault(&error))?;
+    let parent_is_safe = place.parent_is_safe();
+    let loose = place.loose();
     let dir = place.stack.pop().ok_or_else(|| place.error("is not a path"))?;
-    Ok(Walk { dir, missing: place.missing, parent_is_safe })
+    Ok(Walk { dir, missing: place.missing, parent_is_safe, loose })
 }
 
 /// Walks to `path` and makes what is missing: directories in between root-owned (the running user's) 0755, made under
@@ -76,6 +106,10 @@ pub(super) struct Place {
     pub(super) stack: Vec<Dir>,
     /// Their names, without the root's: `stack` is one longer.
     names: Vec<String>,
+    /// Their metadata, as it was when they were entered.
+    stats: Vec<Stat>,
+    /// The first of them that somebody other than root and the running user could have put there.
+    loose: Option<usize>,
     /// Steps that are not there.
     pub(super) missing: Vec<String>,
     /// The last step, where it is no directory.
@@ -87,8 +121,18 @@ pub(super) struct Place {
 impl Place {
     /// Walks to `path`; links are followed under the rule of [`to`].
     pub(super) fn find(path: &AbsPath, last: Last, kind: ErrorKind) -> Result<Place> {
-        let root = Dir::root().map_err(|error| Error::io(kind, path, &error))?;
-        let mut place = Place { path: path.clone(), kind, stack: vec![root], names: Vec::new(), missing: Vec::new(), file: None, links: 0 };
+        let root = Dir::root().and_then(|root| Ok((root.stat()?, root))).map_err(|error| Error::io(kind, path, &error))?;
+        let mut place = Place {
+            path: path.clone(),
+            kind,
+            stack: vec![root.1],
+            names: Vec::new(),
+            stats: vec![root.0],
+            loose: None,
+            missing: Vec::new(),
+            file: None,
+            links: 0,
+        };
         let mut rest: VecDeque<OsString> = path.steps().map(OsString::from).collect();
         while let Some(step) = rest.pop_front() {
             place.take(&step, &mut rest, last)?;
@@ -111,7 +155,7 @@ impl Place {
         let found = self.top()?.stat_at(step).map_err(|error| self.fault_at(name, &error))?;
         match found {
             None => self.missing.push(name.to_owned()),
-            Some(Stat { kind: Kind::Dir, .. }) => self.enter(name)?,
+            Some(dir @ Stat { kind: Kind::Dir, .. }) => self.enter(name, dir)?,
             Some(link @ Stat { kind: Kind::Link, .. }) => self.follow(name, &link, rest)?,
             Some(other) if last == Last::FileToo && rest.is_empty() => self.file = Some((name.to_owned(), other)),
             Some(_) => {
@@ -123,11 +167,24 @@ impl Place {
         Ok(())
     }
 
-    fn enter(&mut self, name: &str) -> Result<()> {
+    /// The look at it was taken before it was opened: where nobody else can exchange it, it is the same.
+    fn enter(&mut self, name: &str, stat: Stat) -> Result<()> {
         let dir = self.top()?.open_dir(OsStr::new(name)).map_err(|error| self.fault_at(name, &error))?;
+        if self.loose.is_none() && self.stats.last().is_none_or(|above| mover(above, &stat).is_some()) {
+            self.loose = Some(self.stack.len());
+        }
         self.stack.push(dir);
+        self.stats.push(stat);
         self.names.push(name.to_owned());
         Ok(())
+    }
+
+    /// Goes back to the first `length` directories.
+    fn back_to(&mut self, length: usize) {
+        self.stack.truncate(length);
+        self.stats.truncate(length);
+        self.names.truncate(length.saturating_sub(1));
+        self.loose = self.loose.filter(|loose| *loose < length);
     }
 
     /// `..` of a link's target: back to the directory we came through, which is checked and still open.
@@ -135,10 +192,7 @@ impl Place {
         if !self.missing.is_empty() {
             return Err(self.error("a link on the way leads through a directory that is not there"));
         }
-        if self.stack.len() > 1 {
-            self.stack.pop();
-            self.names.pop();
-        }
+        self.back_to(self.stack.len().saturating_sub(1).max(1));
         Ok(())
     }
 
@@ -152,8 +206,7 @@ impl Place {
         self.trust_link(name, link, &holder)?;
         let target = self.top()?.read_link(OsStr::new(name)).map_err(|error| self.fault_at(name, &error))?;
         if target.as_bytes().starts_with(b"/") {
-            self.stack.truncate(1);
-            self.names.clear();
+            self.back_to(1);
         }
         for step in target.as_bytes().split(|byte| *byte == b'/').rev() {
             rest.push_front(OsStr::from_bytes(step).to_owned());
@@ -169,6 +222,8 @@ impl Place {
             format!("it lies in a directory of {}", users::user_name(holder.uid))
         } else if holder.is_writable_by_others(me) {
             format!("others may write to the directory it lies in ({})", holder.mode.ls('d'))
+        } else if let Some(loose) = self.loose() {
+            format!("others may exchange what lies in {}", loose.at)
         } else {
             return Ok(());
         };
@@ -176,12 +231,20 @@ impl Place {
             .hint("name the directory that the link leads to, or make the link and its directory root's alone"))
     }
 
-    /// Whether only root and the running user may write to the directory above the last one.
-    fn parent_is_safe(&self) -> io::Result<bool> {
-        match self.stack.len().checked_sub(2).and_then(|above| self.stack.get(above)) {
-            Some(parent) => Ok(!parent.stat()?.is_writable_by_others(geteuid().as_raw())),
-            None => Ok(true),
-        }
+    /// Whether only root and the running user may write to the directory above the last one, and to all above that.
+    fn parent_is_safe(&self) -> bool {
+        let above = self.stats.len().checked_sub(2).and_then(|above| self.stats.get(above));
+        self.loose.is_none() && above.is_none_or(|parent| !parent.is_writable_by_others(geteuid().as_raw()))
+    }
+
+    /// The first directory on the way in which others may exchange the next one.
+    pub(super) fn loose(&self) -> Option<Loose> {
+        let index = self.loose?;
+        let (above, below) = (self.stats.get(index.checked_sub(1)?)?, self.stats.get(index)?);
+        let names = self.names.get(..index - 1)?;
+        let at =
+            if names.is_empty() { "/".to_owned() } else { names.iter().map(|name| format!("/{}", crate::base::printable(name))).collect() };
+        Some(Loose { at, stat: *above, mover: mover(above, below)? })
     }
 
     /// The deepest directory.
@@ -218,6 +281,20 @@ impl Place {
         }
         if kind == ErrorKind::Permission { out.hint(rights_hint()) } else { out }
     }
+}
+
+/// Who else than root and the running user may put another directory of anybody's in the place of `below`. In a sticky directory
+/// only the owners of an entry and of the directory may (unlink(2), EPERM).
+fn mover(above: &Stat, below: &Stat) -> Option<u32> {
+    let me = geteuid().as_raw();
+    let is_ours = |uid: u32| uid == 0 || uid == me;
+    if !is_ours(above.uid) {
+        return Some(above.uid);
+    }
+    if above.mode.bits() & 0o022 == 0 || (above.mode.bits() & 0o1000 != 0 && is_ours(below.uid)) {
+        return None;
+    }
+    Some(if above.mode.bits() & 0o1000 != 0 { below.uid } else { NOBODY })
 }
 
 /// The way out where rights are missing.
@@ -302,6 +379,34 @@ mod tests {
         assert!(to(&scene.abs("parent/dest")?)?.parent_is_safe);
         scene.mode("parent", 0o1777)?;
         assert!(!to(&scene.abs("parent/dest")?)?.parent_is_safe);
+        Ok(())
+    }
+
+    #[test]
+    fn a_parent_is_not_safe_where_a_directory_above_it_can_be_exchanged() -> Test {
+        let scene = Scene::new()?;
+        scene.folder("above", 0o755)?;
+        scene.folder("above/parent", 0o755)?;
+        scene.folder("above/parent/dest", 0o755)?;
+        symlink("dest", scene.at("above/parent/link"))?;
+        let path = scene.abs("above/parent/dest")?;
+        for (mode, safe, mover) in [(0o755, true, None), (0o1777, true, None), (0o777, false, Some(65534)), (0o775, false, Some(65534))] {
+            scene.mode("above", mode)?;
+            let walk = to(&path)?;
+            assert_eq!((walk.parent_is_safe, walk.mover()), (safe, mover), "{mode:o}");
+            let linked = to(&scene.abs("above/parent/link")?);
+            assert_eq!(linked.is_ok(), safe, "a link is followed only where nobody can exchange what it lies in");
+        }
+        assert_eq!(to(&path)?.loose.map(|loose| loose.at), Some(scene.abs("above")?.to_string()));
+        if needs_root() {
+            return Ok(());
+        }
+        scene.mode("above", 0o1777)?;
+        scene.give("above/parent", STRANGER)?;
+        assert_eq!(to(&path)?.mover(), Some(STRANGER), "he may exchange what is his own, sticky bit or not");
+        scene.give("above/parent", 0)?;
+        scene.give("above", STRANGER)?;
+        assert_eq!(to(&path)?.mover(), Some(STRANGER));
         Ok(())
     }
 
