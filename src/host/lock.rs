@@ -59,7 +59,8 @@ pub fn take(dir: &Dir, name: &str, wait: Wait) -> Result<Option<Lock>> {
             return Ok(None);
         }
         if waited >= QUIET && !told {
-            tracing::info!("waiting for {name}, held by {}", holder(dir, name));
+            // Not only with -v: who looks at a terminal where nothing happens must be told why.
+            tracing::warn!("waiting for {name}, held by {}", holder(dir, name));
             told = true;
         }
         if told && wait == Wait::Forever {
