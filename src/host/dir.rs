@@ -114,9 +114,17 @@ impl Dir {
         if made.uid != geteuid().as_raw() || !dir.entries()?.is_empty() {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a directory just made was exchanged by somebody else"));
         }
-        acl::remove(&dir.fd, Kind::Dir)?;
-        if dir.stat()?.mode != Mode::from_bits(0o700) {
-            fchmod(&dir.fd, Bits::S_IRWXU)?;
+        let private = || {
+            acl::remove(&dir.fd, Kind::Dir)?;
+            if dir.stat()?.mode != Mode::from_bits(0o700) {
+                fchmod(&dir.fd, Bits::S_IRWXU)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = private() {
+            // The first error is the one to hear; what is left is empty.
+            let _ = self.remove_dir(name);
+            return Err(error);
         }
         Ok(dir)
     }
@@ -124,6 +132,7 @@ impl Dir {
     /// Makes the directory `name` with its owner (user, group) and mode: under a name of its own first, then renamed, so that
     /// nobody meets it half made. The directory returned is the one that was made, and it stands at `name`.
     pub fn make_finished_dir(&self, name: &OsStr, owner: (u32, u32), mode: Mode) -> io::Result<Dir> {
+        self.sweep_unfinished();
         let hidden = OsString::from(unique(".new-"));
         let dir = self.make_dir(&hidden)?;
         let done = dir.adjust(owner, mode).and_then(|()| self.rename_new(&hidden, self, name));

@@ -104,24 +104,33 @@ fn take_back<'a>(apply: &mut Apply<'_>, sets: &'a [DesiredSet], (name, dest): &S
     let Some(install) = set.installs.iter().find(|install| install.dest == *dest) else { return Ok(None) };
     let revoked = &apply.desired.revoked;
     let Some(recorded) = apply.state.install_mut(name, dest) else { return Ok(None) };
+    let place = place::open(dest, name)?;
+    if let Some(next) = &recorded.next {
+        // Its switch failed: what was in place still is, unless only what follows the switch has failed.
+        if switch::current(&place).as_ref() != Some(&next.name) {
+            return Ok(None);
+        }
+        promote(recorded);
+    }
     let Some(former) = recorded.former.first().cloned() else { return Ok(None) };
     if former.facts.has_key_of(revoked) {
         return Ok(None);
     }
-    let place = place::open(dest, name)?;
     if place.set.find_dir(std::ffi::OsStr::new(&former.name)).ok().flatten().is_none() {
         return Ok(None);
     }
     let Some(current) = recorded.current.clone() else { return Ok(None) };
-    // Announced like any other switch: a kill from here on is rolled forward to the former generation.
+    // Announced like any other switch: a kill or an error from here on is rolled forward to the former generation by the next run.
     recorded.marks.clear();
     recorded.next = Some(former.clone());
-    let shown = apply.save().and_then(|()| show(&place, set, install, &current.name, &former.name));
-    let Some(recorded) = apply.state.install_mut(name, dest) else { return Ok(None) };
-    if let Err(error) = shown {
-        recorded.next = None;
+    if let Err(error) = apply.save() {
+        if let Some(recorded) = apply.state.install_mut(name, dest) {
+            recorded.next = None;
+        }
         return Err(error);
     }
+    show(&place, set, install, &current.name, &former.name)?;
+    let Some(recorded) = apply.state.install_mut(name, dest) else { return Ok(None) };
     Ok(go_back(recorded).map(|rejected| Taken { set, install, rejected }))
 }
 

@@ -83,8 +83,13 @@ impl TemporaryFile {
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        let _ = unlinkat(&self.dir, NAME, UnlinkatFlags::NoRemoveDir);
-        let _ = unlinkat(&self.parent, self.dir_name.as_str(), UnlinkatFlags::RemoveDir);
+        let removed = match unlinkat(&self.dir, NAME, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => unlinkat(&self.parent, self.dir_name.as_str(), UnlinkatFlags::RemoveDir),
+            failed => failed,
+        };
+        if let Err(errno) = removed {
+            tracing::warn!("{}: what a hook was told in it could not be removed, a later run will: {}", self.path, errno.desc());
+        }
     }
 }
 
