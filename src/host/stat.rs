@@ -82,8 +82,8 @@ impl From<&FileStat> for Stat {
     }
 }
 
-/// File systems whose ctime moves with every write and is never rounded beyond the kernel's clock tick: ext2 to 4, xfs,
-/// btrfs, zfs, f2fs, tmpfs, overlay. Numbers from statfs(2).
+/// File systems whose ctime moves with every write and is never rounded beyond the kernel's clock tick, or else to whole seconds, which
+/// the cache knows by themselves: ext2 to 4, xfs, btrfs, zfs, f2fs, tmpfs, overlay. Numbers from statfs(2).
 const SOUND: [u32; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1, 0xf2f5_2010, 0x0102_1994, 0x794c_7630];
 
 /// File systems behind a network: NFS, SMB, CIFS, SMB2, AFS (two of them), Ceph, Coda, NCP, Lustre, GFS2, OCFS2.

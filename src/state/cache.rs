@@ -1,7 +1,8 @@
 //! The cache: what a file's content hashed to when its metadata looked like this.
 //!
 //! Disposable, and believed only within one boot. An entry is sound only if its ctime is older than the coarse
-//! clock read before the stat that preceded the read: then any later write moves the ctime. A write through
+//! clock read before the stat that preceded the read: then any later write moves the ctime. A ctime of whole seconds is never
+//! believed: ext2, ext3 and ext4 with inodes of 128 bytes count in seconds, and their magic number does not tell. A write through
 //! `mmap` may not move it; `--verify-content` reads everything.
 //!
 //! Format: a tag, the boot id, then 73 bytes an entry: device, inode, size (u64), mtime, ctime (i64 nanoseconds), all
@@ -14,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
 const TAG: &[u8] = b"certsync cache 2\n";
+const SECOND: i128 = 1_000_000_000;
 const ENTRY: usize = 8 * 5 + 32 + 1;
 
 /// What is known of one content.
@@ -87,6 +89,7 @@ impl Cache {
     /// Records what a file held: `stat` from its descriptor, taken before the read; `clock` is the coarse clock, read before that.
     pub fn record(&mut self, stat: &Stat, known: Known, clock: i128) {
         if stat.ctime < clock
+            && stat.ctime % SECOND != 0
             && let Some(stamp) = stamp_of(stat)
         {
             self.used.insert((stat.dev, stat.ino), (stamp, known));
@@ -198,6 +201,13 @@ mod tests {
         let mut cache = Cache::read(b"", "boot", Belief::Metadata);
         cache.record(&stat(2, 10), known(), 10);
         assert_eq!(cache.find(&stat(2, 10)), None);
+    }
+
+    #[test]
+    fn a_content_on_a_file_system_that_counts_in_seconds_is_not_believed() {
+        let mut cache = Cache::read(b"", "boot", Belief::Metadata);
+        cache.record(&stat(2, 7_000_000_000), known(), 9_500_000_000);
+        assert_eq!(cache.find(&stat(2, 7_000_000_000)), None);
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Host {
         Host { dir: tempfile::Builder::new().prefix("certsync-install-").tempdir().expect("a temporary directory") }
     }
 
+    /// In a directory of its own below `parent`, on whatever file system that is.
+    pub fn below(parent: &Path) -> Host {
+        Host { dir: tempfile::Builder::new().prefix("certsync-install-").tempdir_in(parent).expect("a temporary directory") }
+    }
+
     /// The host of [`ONE`], its source filled with the first pair; `rest` is added to the install.
     pub fn one(rest: &str) -> (Host, Pair) {
         let host = Host::new();
