@@ -7,7 +7,7 @@ use crate::observe::{CURRENT, is_leftover};
 use crate::plan::Outcome;
 use crate::spec::DesiredSet;
 use crate::state::requests::Scope;
-use crate::state::{InstallState, Store};
+use crate::state::{InstallState, Store, parse_generation};
 use crate::survey::{Keep, Retry, Sources, Stored, Survey, Surveyed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -160,8 +160,7 @@ fn discard(set: &Dir, name: &str) -> io::Result<()> {
 
 /// The number a generation's name begins with.
 fn serial(name: &str) -> Option<u64> {
-    let (digits, hash) = name.split_once('-')?;
-    (hash.len() == 12 && hash.bytes().all(|b| b.is_ascii_hexdigit())).then(|| digits.parse().ok()).flatten()
+    parse_generation(name).map(|(serial, _)| serial)
 }
 
 /// Versions that no install and no hold needs leave the store.

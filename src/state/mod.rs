@@ -13,4 +13,4 @@ mod types;
 pub use cache::{Acl, Belief, Cache, Known};
 pub use store::{Store, short};
 pub use sweep::sweep;
-pub use types::{GenerationState, Hold, Inode, InstallState, Mark, Returned, STATE_VERSION, SetState, State};
+pub use types::{GenerationState, Hold, Inode, InstallState, Mark, Returned, STATE_VERSION, SetState, State, parse_generation};

@@ -132,6 +132,13 @@ pub struct Mark {
     pub verify: Option<String>,
 }
 
+/// The number and the hash that a generation's name consists of; nothing where it is no such name.
+pub fn parse_generation(name: &str) -> Option<(u64, &str)> {
+    let (digits, hash) = name.split_once('-')?;
+    let is_hash = hash.len() == 12 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hash.then(|| digits.parse().ok()).flatten().map(|serial| (serial, hash))
+}
+
 impl State {
     /// What is known of the place `dest` of `set`.
     pub fn install(&self, set: &SetName, dest: &AbsPath) -> Option<&InstallState> {

@@ -1,6 +1,7 @@
 //! Steps 4 and 5 of apply for every set: collect, observe, diff. `plan`, `apply` and `status` share it.
 
 mod install;
+mod outlived;
 mod set;
 
 use crate::base::{AbsPath, Error, KeyFingerprint, Result, SetName};

@@ -27,6 +27,8 @@ impl Survey<'_> {
                 None
             }
         };
+        let outlived = self.forget_what_is_past(set, source);
+        plan.warnings.extend(outlived.iter().map(|dest| format!("{}: what is installed at {dest} is younger than the state", set.name)));
         plan.digest = self.version(set, source, &mut plan.result);
         let Some(digest) = plan.digest else {
             if plan.result == Outcome::Unchanged {
@@ -37,6 +39,10 @@ impl Survey<'_> {
             return plan;
         };
         for install in &set.installs {
+            if source.is_none() && outlived.contains(&install.dest) {
+                plan.installs.push(InstallPlan::untouched(&install.dest, plan.result));
+                continue;
+            }
             let at = Place { material: &mut material, made: made.get(&install.dest).map_or(&[], Vec::as_slice) };
             let planned = self.place(set, install, &plan, digest, at);
             plan.installs.push(planned);

@@ -11,6 +11,7 @@ mod layouts;
 #[path = "../support/leaks.rs"]
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod leaks;
+mod lost_state;
 mod pairs;
 mod patterns;
 mod quiet;
