@@ -150,11 +150,45 @@ fn first_install(tree: &Tree, rounds: usize, report: &mut Report) {
     }
     sync.run();
     let title = format!("first install of {}", sets_word(tree.sets));
+    let (user, system) = (ours.median(|sample| sample.user), ours.median(|sample| sample.system));
+    let waiting = (ours.median(wall) - user - system).max(0.0);
+    let shares =
+        format!("{title}: {user:.0} ms of CPU in certsync itself, {system:.0} ms in the kernel, {waiting:.0} ms of waiting for the disk");
     if tree.sets >= 10 * LARGE {
         report.bar(Bar::at_most(&title, "wall, × cp -a of the source; sync", 3.0, ours.median(wall) / theirs.median(wall)));
     }
     report.table(&title, vec![ours, theirs, alike]);
+    report.note(shares);
+    if tree.sets == LARGE && rivals::there("strace") {
+        report.note(format!("{title}, system calls by the time spent in them: {}", calls_of_first_install(tree)));
+    }
 }
+
+/// The system calls of a first install in which most time is spent, as strace counts it: strace itself makes each call slower, so
+/// these are shares, not times. Waiting for threads and children is left out.
+fn calls_of_first_install(tree: &Tree) -> String {
+    const SHOWN: usize = 10;
+    tree.forget();
+    let summary = tree.dir().join("calls");
+    tree.certsync("apply")
+        .arg("-q")
+        .under(Line::new("strace").args(["-f", "-c", "-w", "-U", "name,time-percent,calls", "-o"]).arg(&summary))
+        .run();
+    let text = std::fs::read_to_string(&summary).expect("what strace counted");
+    let rows = text.lines().filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [name, percent, calls] if !WAITING.contains(&name) => Some((name, percent.parse::<f64>().ok()?, calls.parse::<usize>().ok()?)),
+        _ => None,
+    });
+    let rows: Vec<(&str, f64, usize)> = rows.filter(|(name, ..)| *name != "total").collect();
+    let whole: f64 = rows.iter().map(|(_, percent, _)| percent).sum();
+    let told = rows.iter().take(SHOWN).map(|(name, percent, calls)| {
+        format!("{name} {:.0} % ({:.1} for each set)", percent * 100.0 / whole, *calls as f64 / tree.sets as f64)
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// Calls whose time is that of others.
+const WAITING: [&str; 6] = ["wait4", "waitid", "futex", "poll", "ppoll", "clock_nanosleep"];
 
 fn wall(sample: &Sample) -> f64 {
     sample.wall

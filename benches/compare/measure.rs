@@ -69,6 +69,12 @@ impl Line {
         self
     }
 
+    /// As the arguments of another command, such as strace.
+    #[must_use]
+    pub fn under(self, other: Line) -> Line {
+        Line { env: self.env, ..other.arg(self.program).args(self.args) }
+    }
+
     /// Runs it in a parent of its own.
     ///
     /// # Panics
@@ -107,7 +113,10 @@ impl Line {
 }
 
 /// The other end of [`Line::measure`]: starts the command, waits, prints what it cost. The status it ended with is ours.
+///
+/// The kernel counts the CPU of a process when its parent waits for it. Those whose parent did not become our children here, and are waited for.
 pub fn alone(mut args: impl Iterator<Item = OsString>) -> std::process::ExitCode {
+    nix::sys::prctl::set_child_subreaper(true).expect("to become the parent of orphans");
     let mut command = Command::new(args.next().expect("a command"));
     command.args(args).stdout(Stdio::null());
     let start = Instant::now();
@@ -119,6 +128,7 @@ pub fn alone(mut args: impl Iterator<Item = OsString>) -> std::process::ExitCode
         }
     };
     let wall = start.elapsed().as_secs_f64() * 1e3;
+    while nix::sys::wait::wait().is_ok() {}
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("resource usage");
     let milliseconds = |time: nix::sys::time::TimeVal| time.num_microseconds() as f64 / 1e3;
     let (user, system) = (milliseconds(usage.user_time()), milliseconds(usage.system_time()));

@@ -33,6 +33,9 @@ pub fn floor(program: &Path, tree: &Tree) -> Candidate {
 /// rsync for this tree, with these options: `-avzic` …
 pub fn rsync(options: &str, tree: &Tree) -> Candidate {
     let line = Line::new("rsync").args([options, "--dry-run"]).arg(slashed(&tree.live())).arg(slashed(&tree.copied()));
+    // Twice, it would list what is alike as well.
+    let changes = if options.contains('i') { line.run() } else { line.clone().arg("-i").run() };
+    assert!(!changes.contains(".pem"), "rsync has nothing to do either: {changes}");
     Candidate::new(&format!("rsync {options} --dry-run"), line)
 }
 
@@ -66,7 +69,7 @@ pub fn ansible(tree: &Tree) -> Candidate {
     let playbook = tree.dir().join("playbook.yml");
     let names: Vec<String> = (0..tree.sets).map(crate::tree::name).collect();
     let text = format!(
-        "- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n    - ansible.builtin.copy:\n        src: {live}/{{{{ item }}}}/\n        \
+        "- hosts: localhost\n  connection: local\n  gather_facts: false\n  vars: {{ ansible_python_interpreter: \"{{{{ ansible_playbook_python }}}}\" }}\n  tasks:\n    - ansible.builtin.copy:\n        src: {live}/{{{{ item }}}}/\n        \
          dest: {copied}/{{{{ item }}}}/\n        mode: preserve\n      loop: [{}]\n",
         names.join(", "),
         live = tree.live().display(),
@@ -74,5 +77,5 @@ pub fn ansible(tree: &Tree) -> Candidate {
     );
     fs::write(&playbook, text).expect("the playbook");
     let line = Line::new("ansible-playbook").args(["--check", "-i", "localhost,"]).arg(playbook);
-    Candidate::new(ANSIBLE, line.env("ANSIBLE_LOCAL_TEMP", tree.dir().join("ansible"))).rounds(Rounds::AtMost(1))
+    Candidate::new(ANSIBLE, line.env("ANSIBLE_HOME", tree.dir().join("ansible"))).rounds(Rounds::AtMost(1))
 }

@@ -60,6 +60,7 @@ documents! {
     acme_clients: "docs/acme-clients.md",
     layouts: "docs/layouts.md",
     monitoring: "docs/monitoring.md",
+    performance: "docs/performance.md",
     runbook_migrate: "docs/runbooks/migrate-from-a-script.md",
     runbook_compromised_key: "docs/runbooks/compromised-key.md",
     runbook_broken_service: "docs/runbooks/broken-service.md",
