@@ -1,6 +1,6 @@
 //! `state.json`: loaded whole, written whole, durably.
 
-use super::{STATE_VERSION, State};
+use super::{InstallState, STATE_VERSION, State};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
 use crate::host::dir::{Durability, write_atomic};
 use crate::host::{Dir, Kind, users};
@@ -68,13 +68,18 @@ impl State {
                 )
                 .hint("install that certsync again, or set the state aside with --new-state: every hook then runs once"));
             }
-            Some(_) => {}
-            None => return Err(wrong("damaged: no version".into())),
+            Some(1..) => {}
+            Some(0) | None => return Err(wrong("damaged: no version".into())),
         }
         let state: State = serde_json::from_value(value).map_err(|e| wrong(format!("damaged: {e}")))?;
         if state.spec != *spec {
             return Err(Error::new(ErrorKind::State, path, format!("this state directory serves another spec: {}", state.spec))
                 .hint("name another directory with --state-dir, or, if the spec has moved, set the state aside with --new-state"));
+        }
+        // They are looked for by halving: one out of order would not be found, and be made a second time.
+        let order = |install: &InstallState| (install.set.clone(), install.dest.clone());
+        if !state.installs.iter().map(order).is_sorted_by(|one, other| one < other) {
+            return Err(wrong("damaged: its installs are out of order".into()));
         }
         Ok(state)
     }
@@ -91,16 +96,21 @@ impl State {
             .map_err(|e| Error::io(ErrorKind::State, subject, &e))
     }
 
-    /// Puts the present file out of the way as `state.json.<seconds>`, kept as evidence.
+    /// Puts the present file out of the way as `state.json.<seconds>`, kept as evidence: no other that was is replaced.
     ///
     /// # Errors
     /// Kind `State`.
     pub fn set_aside(dir: &Dir, at: &AbsPath, now: i64) -> Result<()> {
-        match dir.rename(OsStr::new(FILE), dir, OsStr::new(&format!("{FILE}.{now}"))) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io(ErrorKind::State, format!("{at}/{FILE}"), &error)),
+        for number in 1.. {
+            let name = if number == 1 { format!("{FILE}.{now}") } else { format!("{FILE}.{now}-{number}") };
+            match dir.rename_new(OsStr::new(FILE), dir, OsStr::new(&name)) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io(ErrorKind::State, format!("{at}/{FILE}"), &error)),
+            }
         }
+        Ok(())
     }
 }
 

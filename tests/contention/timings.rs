@@ -24,6 +24,8 @@ enum Others {
     Rollback,
     /// Applies that would not wait at all.
     Impatient,
+    /// Only requests, each for another set.
+    DeployHooks,
 }
 
 #[test]
@@ -32,13 +34,24 @@ fn no_renewal_is_lost_whatever_the_moment_of_its_request() {
     let run = a_run(&host);
     let window = run + run / 4;
     for round in 0..rounds(240, 40) {
-        let others = [Others::Apply, Others::TwoApplies, Others::Rollback, Others::Impatient][round % 4];
+        let others = [Others::Apply, Others::TwoApplies, Others::Rollback, Others::Impatient, Others::DeployHooks][round % 5];
         let when = format!("round {round}, {others:?}");
         // Something to do for the one at work.
         host.renew("a", round + 2);
         std::thread::scope(|scope| {
             let host = &host;
             match others {
+                Others::DeployHooks => {
+                    for set in ["a", "c", "d"] {
+                        scope.spawn(move || {
+                            if set != "a" {
+                                pause(window);
+                                host.renew(set, round + 2);
+                            }
+                            host.deploy_hook(set);
+                        });
+                    }
+                }
                 Others::Apply => drop(scope.spawn(|| apply(host))),
                 Others::TwoApplies => {
                     scope.spawn(|| apply(host));

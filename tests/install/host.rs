@@ -88,6 +88,11 @@ impl Host {
         fs::read_to_string(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    #[track_caller]
+    pub fn read_bytes(&self, path: &str) -> Vec<u8> {
+        fs::read(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
     pub fn has(&self, path: &str) -> bool {
         self.at(path).symlink_metadata().is_ok()
     }

@@ -29,7 +29,7 @@ certs:
 const ALL: &str = "web\nmail\n";
 
 /// Everything below `ssl` and `flat`: inode, rights, times of change, contents.
-type Installed = BTreeMap<PathBuf, String>;
+pub type Installed = BTreeMap<PathBuf, String>;
 
 pub struct Site {
     pub host: Host,
@@ -60,7 +60,7 @@ impl Site {
     }
 
     /// A renewal of both at the source.
-    fn come(&mut self, number: u8) {
+    pub fn come(&mut self, number: u8) {
         (self.site, self.mail) = (Pair::new("site.test", number), Pair::new("mail.test", number));
         self.host.source("live", &self.site);
         self.host.source("post", &self.mail);
@@ -90,12 +90,12 @@ impl Site {
     }
 
     /// A copy of the state directory, beside.
-    fn keep(&self, name: &str) {
+    pub fn keep(&self, name: &str) {
         copy(&self.host.at("state"), &self.host.at(name));
     }
 
     /// Puts these of a copy back in place of what is there.
-    fn restore(&self, name: &str, parts: &[&str]) {
+    pub fn restore(&self, name: &str, parts: &[&str]) {
         for part in parts {
             if self.host.has(&format!("state/{part}")) {
                 self.host.remove(&format!("state/{part}"));

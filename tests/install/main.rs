@@ -3,6 +3,7 @@
 mod adoption;
 mod carry;
 mod cost;
+mod damaged_state;
 mod dest;
 mod drift;
 mod host;
