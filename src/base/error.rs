@@ -64,9 +64,17 @@ impl Error {
         self
     }
 
-    /// An operating system error about `subject`.
+    /// An operating system error about `subject`, with the way out of those that are the same everywhere.
     pub fn io(kind: ErrorKind, subject: impl fmt::Display, error: &std::io::Error) -> Self {
-        Error::new(kind, subject.to_string(), io_text(error))
+        let out = Error::new(kind, subject.to_string(), io_text(error));
+        match error.kind() {
+            std::io::ErrorKind::StorageFull => out.hint("make room there (df, df -i), then run it again: what is installed was not harmed"),
+            std::io::ErrorKind::QuotaExceeded => {
+                out.hint("raise the quota or make room there, then run it again: what is installed was not harmed")
+            }
+            std::io::ErrorKind::ReadOnlyFilesystem => out.hint("mount it writable, then run it again: what is installed was not harmed"),
+            _ => out,
+        }
     }
 }
 

@@ -14,4 +14,5 @@ mod mounts;
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod pairs;
 mod soundness;
+mod space;
 mod watched;
