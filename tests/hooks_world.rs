@@ -144,6 +144,28 @@ fn endless_output_ends_with_the_timeout() {
 }
 
 #[test]
+fn endless_output_takes_no_memory() {
+    let site = site("run: [\"yes\"], timeout: 2s");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -v 300000; exec \"$0\" apply -q", env!("CARGO_BIN_EXE_certsync")]);
+    command.env("CERTSYNC_SPEC", site.path("certsync.yaml")).env("CERTSYNC_STATE_DIR", site.path("state"));
+    let output = command.output().expect("sh");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("run did not end within 2 s") && said.len() < 500_000, "{said}");
+}
+
+#[test]
+fn a_hook_that_closes_its_output_is_waited_for_all_the_same() {
+    let site = site("run: 'exec >&- 2>&-; sleep 0.5; test -e [DIR]/fine || exit 3; echo ran >> [DIR]/log'");
+    let run = site.apply(1).says("certsync: error: hook h: run failed with exit status 3");
+    assert_eq!((run.set("a"), run.hooks()), ("installed", vec!["h run failed".into()]));
+    site.write("fine", "");
+    assert_eq!(site.apply(0).hooks(), ["h run ok"]);
+    assert_eq!(site.log(), ["ran"]);
+}
+
+#[test]
 fn a_failing_run_fails_every_apply_until_it_succeeds_exactly_once() {
     let site = site("run: 'test -e [DIR]/fine && echo run >> [DIR]/log'");
     for _ in 0..3 {
@@ -169,5 +191,10 @@ fn a_run_that_cannot_be_started_says_so_and_stays_owed() {
 
 #[test]
 fn a_death_by_signal_is_told() {
-    site("run: 'kill -9 $$'").apply(1).says("certsync: error: hook h: run was ended by signal 9");
+    let site = site("run: 'test -e [DIR]/fine || kill -9 $$'");
+    for _ in 0..2 {
+        assert_eq!(site.apply(1).says("certsync: error: hook h: run was ended by signal 9").hooks(), ["h run failed"]);
+    }
+    site.write("fine", "");
+    assert_eq!(site.apply(0).hooks(), ["h run ok"]);
 }

@@ -1,6 +1,7 @@
 //! What goes wrong around certsync: full, read-only and foreign file systems, clocks, sources and hooks that misbehave; and whether
 //! what it takes for unchanged is. Needs root and a mount namespace of its own, which `scripts/prove adverse` makes.
 
+mod copies;
 #[path = "../support/flips.rs"]
 mod flips;
 #[path = "../install/host.rs"]

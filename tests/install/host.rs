@@ -33,7 +33,7 @@ pub struct Run {
 
 impl Host {
     pub fn new() -> Host {
-        Host { dir: tempfile::Builder::new().prefix("certsync-install-").tempdir().expect("a temporary directory") }
+        Host::below(&std::env::temp_dir())
     }
 
     /// In a directory of its own below `parent`, on whatever file system that is.

@@ -2,10 +2,14 @@
 
 mod adoption;
 mod carry;
+mod clock;
 mod cost;
 mod damaged_state;
 mod dest;
 mod drift;
+#[path = "../support/flips.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
+mod flips;
 mod host;
 mod kill;
 mod layouts;
@@ -17,6 +21,7 @@ mod pairs;
 mod patterns;
 mod quiet;
 mod scale;
+mod soundness;
 mod source;
 mod state;
 mod strangers;

@@ -58,6 +58,51 @@ fn a_file_over_the_limit_is_named() {
 }
 
 #[test]
+fn a_sparse_file_of_a_tebibyte_is_named_and_not_read() {
+    spoiled("failed", "live/large.bin", |host| {
+        fs::File::create(host.at("live/large.bin")).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
+    });
+}
+
+#[test]
+fn an_endless_device_behind_a_link_is_named_and_not_read() {
+    for device in ["/dev/zero", "/dev/full", "/dev/tty"] {
+        spoiled("failed", "live/extra.pem", |host| symlink(device, host.at("live/extra.pem")).expect("a link"));
+    }
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_read_to_its_limit_at_most() {
+    let (host, pair) = Host::installed("");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = fs::File::create(host.at("live/growing")).expect("a file");
+            let mut size = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut file, &[b'x'; 512]).expect("a write");
+                size += 512;
+                if size > 3 << 20 {
+                    size = 0;
+                    file.set_len(0).expect("it is emptied");
+                }
+            }
+        });
+        for _ in 0..10 {
+            let run = host.apply();
+            // Either it stood still for a moment, or one of these is said.
+            let told = ["changes faster than it can be read", "larger than 1048576 bytes", "more than limits.file"];
+            assert!(run.status == 2 || told.iter().any(|text| run.stderr.contains(text)), "{}: {}", run.status, run.stderr);
+            host.shows("ssl", &pair);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    host.remove("live/growing");
+    host.apply();
+    host.quiet();
+}
+
+#[test]
 fn a_set_over_the_limit_is_refused_with_its_size() {
     let (host, _) = Host::one("");
     host.spec("version: 1\nlimits: { set: 2KiB }\ncerts:\n  site: { source: live, install: ssl }\n");
@@ -79,6 +124,23 @@ fn names_that_are_no_text_are_refused_and_shown_escaped() {
         fs::write(host.at("live").join(OsStr::from_bytes(b"bad\xff.pem")), "x").expect("a file");
     });
     spoiled("refused", "bad\\nname", |host| host.write("live/bad\nname.pem", "x"));
+    spoiled("refused", "bad\\u{1b}[31m", |host| host.write("live/bad\u{1b}[31m.pem", "x"));
+}
+
+#[test]
+fn quotes_and_spaces_in_a_name_are_carried_as_they_are() {
+    let (host, _) = Host::one("");
+    let names = ["it's", "say \"hello\"", "$(reboot)", "a;b", "back\\slash", "müller.txt", "%s"];
+    for name in names {
+        host.write(&format!("live/{name}"), name);
+    }
+    let plan = String::from_utf8(host.command(&["plan"]).output().expect("it runs").stdout).expect("UTF-8");
+    host.apply().has_status(2);
+    host.quiet();
+    for name in names {
+        assert_eq!(host.read(&format!("ssl/{name}")), name);
+        assert!(plan.contains(name), "{name} in {plan}");
+    }
 }
 
 #[test]
