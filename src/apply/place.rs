@@ -77,7 +77,7 @@ fn make_dest(dest: &AbsPath, rest: &InstallRest, flush: Flush) -> Result<(Dir, O
     if walked.missing.is_empty() {
         return Ok((walked.dir, Origin::Found));
     }
-    let (parent, name) = walk::make_parents(dest)?;
+    let (parent, name) = walk::make_parents(dest, flush.durability())?;
     match parent.make_finished_dir(OsStr::new(&name), (rest.owner.id, rest.group.id), rest.dir_mode) {
         Ok(made) => {
             flush.sync(&parent).map_err(|e| Error::io(ErrorKind::Install, dest, &e))?;

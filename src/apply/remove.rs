@@ -4,7 +4,7 @@ use super::place;
 use super::stage::descend;
 use super::switch;
 use crate::base::{AbsPath, Error, ErrorKind, RelPath, Result, SetName};
-use crate::host::{Dir, Kind, walk};
+use crate::host::{Dir, Durability, Kind, walk};
 use crate::observe::{META, OWNER_FILE, own_dir};
 use crate::state::{InstallState, State, Store};
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ fn leave(recorded: &InstallState, dest: Dir, meta: &Dir) -> io::Result<()> {
     let made = recorded.made.is_some_and(|made| (made.dev, made.ino) == (stat.dev, stat.ino));
     if made && dest.entries()?.is_empty() {
         drop(dest);
-        if let Ok((parent, name)) = walk::make_parents(&recorded.dest) {
+        if let Ok((parent, name)) = walk::make_parents(&recorded.dest, Durability::OnDisk) {
             parent.remove_dir(OsStr::new(&name))?;
         }
     }

@@ -5,7 +5,7 @@
 use super::place::Place;
 use super::stage::{LARGEST_FILE, descend, folders_in_dest};
 use crate::base::{AbsPath, Error, ErrorKind, RelPath, Result, SetName};
-use crate::host::{Dir, Kind, unique};
+use crate::host::{Dir, Durability, Kind, unique};
 use crate::observe::CURRENT;
 use crate::plan::{PlannedFile, link_target};
 use crate::spec::{DesiredInstall, Layout};
@@ -49,6 +49,14 @@ pub(super) enum Flush {
 }
 
 impl Flush {
+    /// Whether what is made is on disk at once.
+    pub fn durability(self) -> Durability {
+        match self {
+            Flush::Each => Durability::OnDisk,
+            Flush::Together => Durability::Eventually,
+        }
+    }
+
     /// Brings a directory to disk, unless that is left to the barrier.
     pub fn sync(self, dir: &Dir) -> io::Result<()> {
         match self {

@@ -5,7 +5,7 @@
 
 use super::file::read_whole;
 use super::walk::{Last, Loose, Place, make_parents, to};
-use super::{Dir, Stat, users};
+use super::{Dir, Durability, Stat, users};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
 use nix::unistd::{getegid, geteuid};
 use std::ffi::OsStr;
@@ -62,7 +62,7 @@ pub fn open_private(path: &AbsPath) -> Result<Dir> {
         return Err(Error::new(ErrorKind::Permission, path.as_str(), "others may write to the directory in which it is to be made")
             .hint("make it yourself where every directory above belongs to root alone, or name another one with --state-dir"));
     }
-    let (parent, name) = make_parents(path).map_err(of_state)?;
+    let (parent, name) = make_parents(path, Durability::OnDisk).map_err(of_state)?;
     let owner = (geteuid().as_raw(), getegid().as_raw());
     let made = parent.make_finished_dir(OsStr::new(&name), owner, Mode::from_bits(0o700));
     let dir = match made {

@@ -1,6 +1,6 @@
 //! The walk to a `dest`: every step from `/` relative to a checked descriptor.
 
-use super::{Dir, Kind, Stat, users};
+use super::{Dir, Durability, Kind, Stat, users};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
 use nix::unistd::{getegid, geteuid};
 use std::collections::VecDeque;
@@ -67,8 +67,9 @@ pub fn to(path: &AbsPath) -> Result<Walk> {
 /// Walks to `path` and makes what is missing: directories in between root-owned (the running user's) 0755, made under
 /// a random name, checked, then renamed into place without replacing; returns the last existing or made directory
 /// above the last missing step with that step's name left to the caller. Where nothing is missing: the directory that holds
-/// the one `path` leads to, and its name there.
-pub fn make_parents(path: &AbsPath) -> Result<(Dir, String)> {
+/// the one `path` leads to, and its name there. With [`Durability::OnDisk`] each directory made is on disk, but for the last one's
+/// owner and mode, which an fsync of it brings there together with the name made in it.
+pub fn make_parents(path: &AbsPath, durability: Durability) -> Result<(Dir, String)> {
     let mut place = Place::find(path, Last::Directory, ErrorKind::Install)?;
     let Some(name) = place.missing.pop() else {
         place.stack.pop();
@@ -80,7 +81,10 @@ pub fn make_parents(path: &AbsPath) -> Result<(Dir, String)> {
     let mut dir = place.stack.pop().ok_or_else(|| place.error("is not a path"))?;
     let owner = (geteuid().as_raw(), getegid().as_raw());
     for missing in std::mem::take(&mut place.missing) {
-        let made = dir.make_finished_dir(OsStr::new(&missing), owner, Mode::from_bits(0o755));
+        let made = dir.make_finished_dir(OsStr::new(&missing), owner, Mode::from_bits(0o755)).and_then(|made| match durability {
+            Durability::OnDisk => dir.sync().map(|()| made),
+            Durability::Eventually => Ok(made),
+        });
         place.names.push(missing);
         dir = made.map_err(|error| place.fault(&error))?;
     }
@@ -308,7 +312,7 @@ fn rights_hint() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{make_parents, to};
+    use super::{Durability, make_parents, to};
     use crate::base::ErrorKind;
     use crate::host::testing::{STRANGER, Scene, Test, needs_root};
     use std::os::unix::fs::symlink;
@@ -333,7 +337,7 @@ mod tests {
         symlink("../../c/./d/", scene.at("a/b/relative"))?;
         symlink(scene.at("a/b/relative"), scene.at("absolute"))?;
         assert_eq!(to(&scene.abs("absolute")?)?.dir.stat()?.ino, scene.ino("c/d")?);
-        let (dir, name) = make_parents(&scene.abs("absolute")?)?;
+        let (dir, name) = make_parents(&scene.abs("absolute")?, Durability::OnDisk)?;
         assert_eq!((dir.stat()?.ino, name.as_str()), (scene.ino("c")?, "d"));
         Ok(())
     }
@@ -413,11 +417,11 @@ mod tests {
     #[test]
     fn directories_in_between_are_made_and_the_last_one_is_left() -> Test {
         let scene = Scene::new()?;
-        let (dir, name) = make_parents(&scene.abs("a/b/c")?)?;
+        let (dir, name) = make_parents(&scene.abs("a/b/c")?, Durability::OnDisk)?;
         assert_eq!((dir.stat()?.ino, name.as_str()), (scene.ino("a/b")?, "c"));
         assert_eq!(dir.stat()?.mode.bits(), 0o755);
         assert_eq!(std::fs::read_dir(scene.at("a"))?.count(), 1, "nothing temporary is left");
-        assert!(make_parents(&"/".parse()?).is_err());
+        assert!(make_parents(&"/".parse()?, Durability::OnDisk).is_err());
         Ok(())
     }
 

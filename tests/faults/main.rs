@@ -11,10 +11,12 @@ mod host;
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod leaks;
 mod matrix;
+mod order;
 #[path = "../install/pairs.rs"]
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod pairs;
 mod points;
+mod power;
 mod record;
 mod scenarios;
 mod trace;

@@ -359,3 +359,53 @@ fn check_flat(bench: &mut Bench) {
     check(bench);
     bench.places.iter_mut().for_each(|place| place.by_path = false);
 }
+
+/// So many that they are brought to disk together.
+pub const MANY: Scenario = Scenario {
+    name: "first install of many",
+    command: &["apply"],
+    start: many_start,
+    arm: many_are_new,
+    ends: Ends::Settled,
+    without_source: false,
+};
+pub const MANY_RENEWALS: Scenario = Scenario {
+    name: "renewal of many",
+    command: &["apply"],
+    start: many_are_there,
+    arm: many_are_new,
+    ends: Ends::Settled,
+    without_source: false,
+};
+
+const LINEAGES: &str = "\
+version: 1
+hooks:
+  note: { check: [/bin/true], run: \"cat [DIR]/all/set0/fullchain.pem [DIR]/flat/set0/fullchain.pem > [DIR]/seen\" }
+certs:
+  lineages:
+    source: \"many/*\"
+    accept: [older]
+    install: [{ dest: \"all/{name}\", hooks: [note] }, { dest: \"flat/{name}\", layout: flat, hooks: [note] }]
+";
+
+fn many_start(bench: &mut Bench) {
+    bench.host.spec(LINEAGES);
+    bench.hook_sees = vec!["all/set0/fullchain.pem", "flat/set0/fullchain.pem"];
+}
+
+fn many_are_new(bench: &mut Bench) {
+    let (before, now) = bench.turn("site");
+    (0..10).for_each(|number| bench.put(&format!("many/set{number}"), now));
+    let known = bench.host.has("state").then_some(before);
+    bench.places = vec![place("set0", "all/set0", known, now), place("set9", "flat/set9", known, now)];
+    forget_seen(bench);
+}
+
+fn many_are_there(bench: &mut Bench) {
+    many_start(bench);
+    for _ in 0..4 {
+        many_are_new(bench);
+        bench.settle();
+    }
+}

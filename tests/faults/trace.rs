@@ -210,7 +210,7 @@ impl Call {
                 }
             }
             // Into a pipe, a socket or a terminal.
-            "write" if !self.path_of(0).is_some_and(|path| !path.starts_with("/dev/")) => Effect::Harmless,
+            "write" if self.path_of(0).is_none_or(|path| path.starts_with("/dev/") && !path.starts_with("/dev/shm/")) => Effect::Harmless,
             "openat2" if self.args.get(2).is_some_and(|how| how.contains("O_CREAT") || how.contains("O_TRUNC")) => Effect::Unknown,
             "mmap" if self.args.get(3).is_some_and(|flags| flags.contains("MAP_SHARED")) && self.args[2].contains("PROT_WRITE") => {
                 // Shared memory without a file is nobody else's.
