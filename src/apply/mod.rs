@@ -173,7 +173,9 @@ impl Apply<'_> {
                     install,
                 )?,
                 Step::Stage => self.stage_next(work, &place, plan)?,
-                Step::MendFolders => place::mend_folders(&place).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?,
+                Step::MendFolders => {
+                    place::mend_folders(&place, set, self.us).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?
+                }
                 Step::MakeDest | Step::Convert(_) | Step::Publish(_) | Step::Switch | Step::Replace(_) | Step::Unpublish(_) => {}
             }
         }

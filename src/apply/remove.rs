@@ -1,11 +1,12 @@
 //! Deleting an orphaned set's files.
 
 use super::place;
+use super::settle::foreign;
 use super::stage::descend;
 use super::switch;
 use crate::base::{AbsPath, Error, ErrorKind, RelPath, Result, SetName};
 use crate::host::{Dir, Durability, Kind, walk};
-use crate::observe::{META, OWNER_FILE, own_dir};
+use crate::observe::{META, OWNER_FILE, is_foreign_folder, own_dir};
 use crate::state::{InstallState, State, Store};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -40,6 +41,9 @@ fn clear(recorded: &InstallState) -> Result<()> {
     let Some(meta) = own_dir(&walked.dir, META).map_err(wrong)? else { return Ok(()) };
     if own_dir(&meta, recorded.set.as_str()).map_err(wrong)?.is_some() {
         let place = place::open(&recorded.dest, &recorded.set)?;
+        if let Some(entry) = place.set.entries().map_err(wrong)?.iter().find(|entry| is_foreign_folder(entry)) {
+            return Err(wrong(foreign(entry)));
+        }
         names(&place, recorded).map_err(wrong)?;
         meta.remove_tree(OsStr::new(recorded.set.as_str())).map_err(wrong)?;
     }

@@ -2,8 +2,8 @@
 
 use super::{Applied, Apply, fail, place, subject};
 use crate::base::{AbsPath, Error, ErrorKind, KeyFingerprint, SetName};
-use crate::host::{Dir, Kind, unique};
-use crate::observe::{CURRENT, is_leftover};
+use crate::host::{Dir, Entry, Kind, unique};
+use crate::observe::{CURRENT, is_foreign_folder, is_leftover};
 use crate::plan::Outcome;
 use crate::spec::DesiredSet;
 use crate::state::requests::Scope;
@@ -132,6 +132,9 @@ fn sweep_one(recorded: &mut InstallState, keep: usize, purged: bool) -> io::Resu
     let shown = place.set.read_link(OsStr::new(CURRENT)).ok();
     let mut unknown = Vec::new();
     for entry in entries {
+        if is_foreign_folder(&entry) {
+            return Err(foreign(&entry));
+        }
         if is_leftover(&entry.name) {
             place.set.remove_tree(&entry.name)?;
         } else if entry.kind == Kind::Dir && shown.as_ref() != Some(&entry.name) {
@@ -149,6 +152,14 @@ fn sweep_one(recorded: &mut InstallState, keep: usize, purged: bool) -> io::Resu
         discard(&place.set, name)?;
     }
     Ok(())
+}
+
+/// The way out for what only its owner knows what to do with.
+pub(super) fn foreign(entry: &Entry) -> io::Error {
+    let name = entry.name.display();
+    io::Error::other(format!(
+        "{name} is a folder that somebody put in the place of a file while it was adopted; move it to where it belongs"
+    ))
 }
 
 /// Out of sight by one rename, then removed.

@@ -80,16 +80,16 @@ fn changed(install: &DesiredInstall, path: &RelPath) -> Error {
 
 fn read_back(place: &Place, file: &PlannedFile, new: &New<'_>) -> io::Result<Secret> {
     let (steps, leaf) = file.path.split();
-    let (from, rights) = match file.from {
-        FileSource::Dest => (descend(&place.dest, &steps)?, Rights::Owners),
+    let (from, rights, mover) = match file.from {
+        FileSource::Dest => (descend(&place.dest, &steps)?, Rights::Owners, place.mover),
         FileSource::Carried | FileSource::Material => {
             let carry_from = new.carry_from.ok_or(io::ErrorKind::NotFound)?;
-            (descend(&place.set.open_dir(OsStr::new(carry_from))?, &steps)?, new.carry_with)
+            (descend(&place.set.open_dir(OsStr::new(carry_from))?, &steps)?, new.carry_with, None)
         }
     };
     match rights {
         Rights::Ours => Ok(from.read_file(OsStr::new(leaf), LARGEST_FILE)?.0),
-        Rights::Owners => from.read_file_as_owner(OsStr::new(leaf), LARGEST_FILE),
+        Rights::Owners => from.read_file_as_owner(OsStr::new(leaf), LARGEST_FILE, mover),
     }
 }
 

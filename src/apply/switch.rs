@@ -6,7 +6,7 @@ use super::place::Place;
 use super::stage::{LARGEST_FILE, descend, folders_in_dest};
 use crate::base::{AbsPath, Error, ErrorKind, RelPath, Result, SetName};
 use crate::host::{Dir, Durability, Kind, unique};
-use crate::observe::CURRENT;
+use crate::observe::{CURRENT, TAKEN};
 use crate::plan::{PlannedFile, link_target};
 use crate::spec::{DesiredInstall, Layout};
 use std::collections::BTreeMap;
@@ -185,7 +185,7 @@ pub(super) fn exchange(place: &Place, set: &SetName, install: &DesiredInstall, f
 fn exchange_one(place: &Place, set: &SetName, file: &PlannedFile) -> io::Result<bool> {
     let (steps, leaf) = file.path.split();
     let dir = descend(&place.dest, &steps)?;
-    let hidden = unique(".new-");
+    let hidden = unique(TAKEN);
     let (hidden, leaf) = (OsStr::new(&hidden), OsStr::new(leaf));
     place.set.symlink(&link_target(set, &file.path), hidden)?;
     let done = (|| {

@@ -3,6 +3,7 @@
 
 use super::Stat;
 use super::stat::Kind;
+use crate::base::Mode;
 use nix::errno::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -12,10 +13,14 @@ const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";
 
 const VERSION: u32 = 2;
+const USER_OBJ: u16 = 0x01;
 const USER: u16 = 0x02;
 const GROUP_OBJ: u16 = 0x04;
 const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
+const OTHER: u16 = 0x20;
+/// The id of entries that name nobody.
+const NO_ID: u32 = u32::MAX;
 
 /// A descriptor lent to the xattr crate, which knows `std::fs::File` only.
 struct Lent(RawFd);
@@ -67,6 +72,31 @@ pub(super) fn remove(fd: impl AsFd, kind: Kind) -> io::Result<()> {
     absent_is_done(lent.remove_xattr(ACCESS))
 }
 
+/// Removes the ACLs of a directory. Without its access ACL the mode's group bits, which were the mask, would count for the group:
+/// they become what both the group had and `wanted` gives it, in one step with the removal.
+pub(super) fn narrow(fd: impl AsFd, now: &Stat, wanted: Mode) -> io::Result<()> {
+    let lent = Lent(fd.as_fd().as_raw_fd());
+    absent_is_done(lent.remove_xattr(DEFAULT))?;
+    let Some(acl) = read(&lent, ACCESS)? else { return Ok(()) };
+    let left = now.mode.bits() & wanted.bits();
+    let bits = |shift: u32| u16::try_from(left >> shift & 7).unwrap_or(0);
+    let [user, group, other] = [bits(6), bits(3) & parse(&acl).map_or(0, |grants| grants.group), bits(0)];
+    // Three entries are a mode, and the kernel keeps them as one (posix_acl_update_mode).
+    let plain = encode(&[(USER_OBJ, user, NO_ID), (GROUP_OBJ, group, NO_ID), (OTHER, other, NO_ID)]);
+    lent.set_xattr(ACCESS, &plain)
+}
+
+/// The ACL of these entries: tag, permissions, id.
+pub(super) fn encode(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut out = VERSION.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        out.extend(tag.to_le_bytes());
+        out.extend(permissions.to_le_bytes());
+        out.extend(id.to_le_bytes());
+    }
+    out
+}
+
 fn read(lent: &Lent, name: &str) -> io::Result<Option<Vec<u8>>> {
     absent_is_none(lent.get_xattr(name))
 }
@@ -114,25 +144,9 @@ fn parse(acl: &[u8]) -> Option<Grants> {
     Some(Grants { group: group & mask, named: named & mask, mask })
 }
 
-/// Writes an ACL of (tag, permissions, id), for the tests of this folder.
-#[cfg(test)]
-pub(super) fn encode(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-    let mut out = VERSION.to_le_bytes().to_vec();
-    for (tag, permissions, id) in entries {
-        out.extend(tag.to_le_bytes());
-        out.extend(permissions.to_le_bytes());
-        out.extend(id.to_le_bytes());
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{GROUP_OBJ, MASK, USER, differs, encode};
-
-    const OWNER: u16 = 0x01;
-    const OTHER: u16 = 0x20;
-    const NONE: u32 = u32::MAX;
+    use super::{GROUP_OBJ, MASK, NO_ID as NONE, OTHER, USER, USER_OBJ as OWNER, differs, encode};
 
     fn acl(group: u16, user: u16, mask: u16) -> Vec<u8> {
         encode(&[(OWNER, 6, NONE), (USER, user, 1000), (GROUP_OBJ, group, NONE), (MASK, mask, NONE), (OTHER, 0, NONE)])

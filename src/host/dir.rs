@@ -35,6 +35,9 @@ pub struct Entry {
 
 const OPEN_DIR: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
+/// The coarsest time stamps of file systems, in nanoseconds (two seconds, on FAT).
+const COARSEST_STAMP: i128 = 2_000_000_000;
+
 /// A name for something that is not finished: `<prefix><process id>-<nanoseconds>-<counter>`, not to be met twice.
 /// It need not be secret, since all creation here is exclusive.
 pub fn unique(prefix: &str) -> String {
@@ -51,6 +54,10 @@ pub(super) fn step(name: &OsStr) -> io::Result<&OsStr> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a single file name"));
     }
     Ok(name)
+}
+
+fn exchanged() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "a directory just made was exchanged by somebody else")
 }
 
 /// `None` for what is not there.
@@ -103,7 +110,8 @@ impl Dir {
         }
     }
 
-    /// Makes the directory `name` with mode 0700 and opens it; it must be new, empty and ours.
+    /// Makes the directory `name` with mode 0700 and opens it; it must be new, empty and ours. Only where nobody else may write:
+    /// elsewhere [`Dir::make_filled_dir`].
     ///
     /// ACLs and a setgid bit that it inherits are removed; its group is whatever the kernel gave it, and so is its SELinux
     /// label: that of the directory it is made in.
@@ -112,7 +120,7 @@ impl Dir {
         let dir = self.open_dir(name)?;
         let made = dir.stat()?;
         if made.uid != geteuid().as_raw() || !dir.entries()?.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a directory just made was exchanged by somebody else"));
+            return Err(exchanged());
         }
         let private = || {
             acl::remove(&dir.fd, Kind::Dir)?;
@@ -132,20 +140,65 @@ impl Dir {
     /// Makes the directory `name` with its owner (user, group) and mode: under a name of its own first, then renamed, so that
     /// nobody meets it half made. The directory returned is the one that was made, and it stands at `name`.
     pub fn make_finished_dir(&self, name: &OsStr, owner: (u32, u32), mode: Mode) -> io::Result<Dir> {
+        self.make_filled_dir(name, |dir| dir.adjust(owner, mode))
+    }
+
+    /// The same, for a directory that `fill` finishes.
+    ///
+    /// mkdir(2) gives no descriptor. Where others may write, another directory of ours could be renamed to the new name before it
+    /// is opened, and would get the owner and mode. So there it is made inside another one, in which nobody else may write.
+    pub fn make_filled_dir(&self, name: &OsStr, fill: impl FnOnce(&Dir) -> io::Result<()>) -> io::Result<Dir> {
         self.sweep_unfinished();
         let hidden = OsString::from(unique(".new-"));
-        let dir = self.make_dir(&hidden)?;
-        let done = dir.adjust(owner, mode).and_then(|()| self.rename_new(&hidden, self, name));
-        if let Err(error) = done {
-            // The first error is the one to hear; what is left is empty and named as ours.
+        let exposed = geteuid().is_root() && self.stat()?.is_writable_by_others(0);
+        let dir = if exposed {
+            let cover = self.make_cover(&hidden)?;
+            let made = cover.make_and_move(&hidden, self, name, fill);
+            // Empty again, or not the one that was made.
             let _ = self.remove_dir(&hidden);
-            return Err(error);
-        }
+            made?
+        } else {
+            self.make_and_move(&hidden, self, name, fill)?
+        };
         let stands = self.stat_at(name)?;
         if !stands.is_some_and(|there| dir.stat().is_ok_and(|made| made.is_same(&there))) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a directory just made was exchanged by somebody else"));
+            return Err(exchanged());
         }
         Ok(dir)
+    }
+
+    fn make_and_move(&self, hidden: &OsStr, into: &Dir, name: &OsStr, fill: impl FnOnce(&Dir) -> io::Result<()>) -> io::Result<Dir> {
+        let dir = self.make_dir(hidden)?;
+        match fill(&dir).and_then(|()| self.rename_new(hidden, into, name)) {
+            Ok(()) => Ok(dir),
+            Err(error) => {
+                // The first error is the one to hear.
+                let _ = self.remove_tree(hidden);
+                Err(error)
+            }
+        }
+    }
+
+    /// A directory that only we may write in, made where others may: nothing of it is changed here, since it could be one of
+    /// ours that was put in the place of the new one. One that is not new is refused.
+    fn make_cover(&self, name: &OsStr) -> io::Result<Dir> {
+        let before = super::clock::coarse_nanoseconds();
+        mkdirat(&self.fd, step(name)?, Bits::S_IRWXU)?;
+        let open = || {
+            let cover = self.open_dir(name)?;
+            let found = cover.stat()?;
+            let is_new = found.mtime + COARSEST_STAMP >= before || cover.is_on_network()?;
+            if found.uid != geteuid().as_raw() || found.mode.bits() & 0o777 != 0o700 || !is_new || !cover.entries()?.is_empty() {
+                return Err(exchanged());
+            }
+            Ok(cover)
+        };
+        let opened = open();
+        if opened.is_err() {
+            // The first error is the one to hear; what is left is empty.
+            let _ = self.remove_dir(name);
+        }
+        opened
     }
 
     /// Every entry but `.` and `..`, sorted by name.
@@ -249,11 +302,16 @@ impl Dir {
         found(unlinkat(&self.fd, step(name)?, UnlinkatFlags::RemoveDir)).map(|_| ())
     }
 
-    /// Gives this directory its owner (user, group), then its mode, and removes its ACLs (access and default).
+    /// Gives this directory its owner (user, group) and its mode, and removes its ACLs (access and default). In between it grants
+    /// nobody more than before or after.
     pub fn adjust(&self, owner: (u32, u32), mode: Mode) -> io::Result<()> {
-        give(&self.fd, &self.stat()?, owner)?;
-        fchmod(&self.fd, bits(mode))?;
-        acl::remove(&self.fd, Kind::Dir)
+        let now = self.stat()?;
+        acl::narrow(&self.fd, &now, mode)?;
+        if (now.uid, now.gid) != owner {
+            fchmod(&self.fd, bits(Mode::from_bits(self.stat()?.mode.bits() & mode.bits() & 0o777)))?;
+            give(&self.fd, &now, owner)?;
+        }
+        Ok(fchmod(&self.fd, bits(mode))?)
     }
 
     /// Whether `name` (or this directory, for `None`) carries a POSIX ACL that grants more than its mode shows,

@@ -72,18 +72,31 @@ impl Dir {
     }
 
     /// [`Dir::read_file`] with no more rights than whoever owns this directory has: a file of somebody else's can be moved
-    /// into a directory, but must not be read for its owner. Refused where everybody may write in it, where its group may and
-    /// could not read the file, and where the file has a second name.
-    pub fn read_file_as_owner(&self, name: &OsStr, limit: u64) -> io::Result<Secret> {
+    /// into a directory, but must not be read for its owner. Where `mover` could have moved the directory itself here, he must be able
+    /// to read it too. Refused where everybody may write in it, where its group may and could not read the file, and
+    /// where the file has a second name.
+    pub fn read_file_as_owner(&self, name: &OsStr, limit: u64, mover: Option<u32>) -> io::Result<Secret> {
         let denied = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, format!("{}: {why}", escape(name)));
         let holder = self.stat()?;
         let (by_group, by_all) = (holder.mode.bits() & 0o020 != 0, holder.mode.bits() & 0o002 != 0);
         let group_reads = |stat: &Stat| stat.mode.bits() & 0o004 != 0 || (stat.gid == holder.gid && stat.mode.bits() & 0o040 != 0);
-        let assumed = Identity::for_owner(holder.uid).assume().map_err(|error| denied(&error.cause))?;
-        let read = self.read_file(name, limit);
-        drop(assumed);
-        match read {
+        let read_as = |uid: u32| {
+            let _assumed = Identity::for_owner(uid).assume().map_err(|error| denied(&error.cause))?;
+            self.read_file(name, limit)
+        };
+        let for_mover = match mover.filter(|mover| *mover != holder.uid) {
+            None => None,
+            Some(mover) => match read_as(mover) {
+                Ok((_, stat)) => Some(stat),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(denied("whoever may have moved the directory it lies in to this place may not read it"));
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        match read_as(holder.uid) {
             Ok((_, stat)) if stat.nlink != 1 => Err(denied("has other hard links")),
+            Ok((_, stat)) if for_mover.is_some_and(|seen| !seen.is_same(&stat)) => Err(denied("was exchanged while it was read")),
             Ok((_, stat)) if by_all || (by_group && !group_reads(&stat)) => {
                 Err(denied("others may write in the directory it lies in, so nobody knows who put it there"))
             }
@@ -143,7 +156,12 @@ fn fill(fd: OwnedFd, bytes: &[u8], owner: (u32, u32), mode: Mode) -> io::Result<
     file.write_all(bytes)?;
     let fd = OwnedFd::from(file);
     acl::remove(fd.as_fd(), Kind::File)?;
-    give(&fd, &Stat::from(&fstat(&fd)?), owner)?;
+    let now = Stat::from(&fstat(&fd)?);
+    if (now.uid, now.gid) != owner {
+        // Its owner may not even for a moment do what the mode denies.
+        fchmod(&fd, bits(Mode::from_bits(now.mode.bits() & mode.bits() & 0o600)))?;
+        give(&fd, &now, owner)?;
+    }
     // Always: neither the umask nor chown(2), which takes setuid bits away, may have the last word.
     fchmod(&fd, bits(mode))?;
     Ok(())

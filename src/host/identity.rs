@@ -58,6 +58,14 @@ impl Identity {
         matches!(self, Identity::User(_)) || !runs_as_root()
     }
 
+    /// The user whose file modes bind: none for root, whom they do not.
+    pub(super) fn uid(&self) -> Option<u32> {
+        match self {
+            Identity::Own => (!runs_as_root()).then(|| geteuid().as_raw()),
+            Identity::User(account) => Some(account.uid.as_raw()),
+        }
+    }
+
     /// The user's name.
     pub(super) fn name(&self) -> String {
         match self {

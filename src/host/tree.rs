@@ -1,7 +1,9 @@
 //! Removing a directory and all below it, and what killed runs left.
 
 use super::dir::{Dir, step};
-use super::{Kind, Stat};
+use super::identity::{Identity, Rights};
+use super::{Entry, Kind, Stat};
+use crate::base::escape;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::signal::kill;
@@ -17,8 +19,11 @@ const DEEPEST: u32 = 64;
 
 impl Dir {
     /// Removes `name` and all below it, following nothing and crossing no mount point; absence is success.
+    ///
+    /// What lies in a directory of another user's is removed with his rights: he may have moved there whatever he can move, but
+    /// root does not empty for him what he could not.
     pub fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
-        remove(self, name, DEEPEST)
+        Removal { rights: Rights::own() }.remove(self, &Identity::Own, name, DEEPEST)
     }
 
     /// Removes what killed runs left here while they made a directory: empty, ours, and named after a process that is gone.
@@ -33,13 +38,23 @@ impl Dir {
             let abandoned = entry.kind == Kind::Dir && entry.name.to_str().is_some_and(is_abandoned);
             let ours = |stat: Option<Stat>| stat.is_some_and(|stat| stat.uid == geteuid().as_raw());
             if abandoned && self.stat_at(&entry.name).is_ok_and(ours) {
+                self.sweep_cover(&entry.name);
                 let _ = self.remove_dir(&entry.name);
             }
         }
     }
 
-    /// Opens the directory `name` unless something is mounted there, bind mounts of the same file system included.
-    fn open_unmounted(&self, name: &OsStr) -> io::Result<Dir> {
+    /// Empties what [`Dir::make_filled_dir`] made in a directory that others may write to: it holds one of its own name.
+    fn sweep_cover(&self, name: &OsStr) {
+        let Ok(cover) = self.open_dir(name) else { return };
+        let is_ours = cover.stat().is_ok_and(|stat| stat.uid == geteuid().as_raw() && stat.mode.bits() & 0o777 == 0o700);
+        if is_ours && cover.entries().is_ok_and(|entries| entries.iter().all(|entry| entry.name == name)) {
+            let _ = cover.remove_tree(name);
+        }
+    }
+
+    /// Opens the directory `name` unless something is mounted there, bind mounts of the same file system included (EXDEV).
+    pub fn open_unmounted(&self, name: &OsStr) -> io::Result<Dir> {
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
@@ -65,32 +80,65 @@ fn is_abandoned(name: &str) -> bool {
     process.map(Pid::from_raw).is_some_and(|process| process == Pid::this() || kill(process, None) == Err(Errno::ESRCH))
 }
 
-fn remove(parent: &Dir, name: &OsStr, depth: u32) -> io::Result<()> {
-    match parent.stat_at(name)? {
-        None => return Ok(()),
-        Some(Stat { kind: Kind::Dir, .. }) => {}
-        Some(_) => return parent.unlink(name),
-    }
-    if depth == 0 {
-        return Err(io::Error::other("folders are nested too deeply to be removed"));
-    }
-    let dir = match parent.open_unmounted(name) {
-        Ok(dir) => dir,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    make_writable(&dir)?;
-    for entry in dir.entries()? {
-        remove(&dir, &entry.name, depth - 1)?;
-    }
-    parent.remove_dir(name)
+struct Removal {
+    rights: Rights,
 }
 
-/// A directory of ours whose mode keeps ourselves out (`dir_mode: dr-xr-x---` without root) can still be emptied.
-fn make_writable(dir: &Dir) -> io::Result<()> {
-    let now = dir.stat()?;
-    if !geteuid().is_root() && now.uid == geteuid().as_raw() && now.mode.bits() & 0o700 != 0o700 {
-        fchmod(dir.fd(), Bits::S_IRWXU)?;
+impl Removal {
+    /// Removes `name` in `parent` with the rights of `who`.
+    fn remove(&mut self, parent: &Dir, who: &Identity, name: &OsStr, depth: u32) -> io::Result<()> {
+        match parent.stat_at(name)? {
+            None => return Ok(()),
+            Some(Stat { kind: Kind::Dir, .. }) => {}
+            Some(_) => {
+                self.take(who)?;
+                return parent.unlink(name);
+            }
+        }
+        if depth == 0 {
+            return Err(io::Error::other("folders are nested too deeply to be removed"));
+        }
+        self.take(&Identity::Own)?;
+        let dir = match parent.open_unmounted(name) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let stat = dir.stat()?;
+        let inner = if *who == Identity::Own { Identity::for_owner(stat.uid) } else { who.clone() };
+        make_writable(&dir, &stat, &inner)?;
+        for entry in dir.entries()? {
+            self.take(&Identity::Own)?;
+            may_enter(&dir, &stat, &entry)?;
+            self.remove(&dir, &inner, &entry.name, depth - 1)?;
+        }
+        self.take(who)?;
+        parent.remove_dir(name)
+    }
+
+    fn take(&mut self, who: &Identity) -> io::Result<()> {
+        self.rights.take(who).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error.to_string()))
+    }
+}
+
+/// Where others than the owner may write, a folder that is not like the one it lies in is none of ours: it was moved there.
+fn may_enter(dir: &Dir, stat: &Stat, entry: &Entry) -> io::Result<()> {
+    if entry.kind != Kind::Dir || stat.mode.bits() & 0o022 == 0 {
+        return Ok(());
+    }
+    let like = |below: Stat| (below.uid, below.gid, below.mode) == (stat.uid, stat.gid, stat.mode);
+    if dir.stat_at(&entry.name)?.is_none_or(like) {
+        return Ok(());
+    }
+    let cause = format!("others may write in the directory that {} lies in, and it is not like it", escape(&entry.name));
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, cause))
+}
+
+/// A directory whose mode keeps out those who are to empty it (`dir_mode: dr-xr-x---`), and whose owner they are, can still be emptied.
+fn make_writable(dir: &Dir, now: &Stat, who: &Identity) -> io::Result<()> {
+    let is_his = who.uid().is_some_and(|uid| uid == now.uid);
+    if is_his && now.mode.bits() & 0o700 != 0o700 {
+        fchmod(dir.fd(), Bits::from_bits_truncate(now.mode.bits() & 0o077) | Bits::S_IRWXU)?;
     }
     Ok(())
 }

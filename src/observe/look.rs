@@ -4,11 +4,11 @@ use super::{
     CURRENT, META, Marker, OWNER_FILE, ObservedDest, ObservedDir, ObservedFile, ObservedInstall, ObservedName, ObservedTree, Rights,
 };
 use crate::base::{AbsPath, Error, ErrorKind, GenerationHash, RelPath, Result, Secret, SetName, escape, printable};
-use crate::host::{Dir, Kind, Stat, clock, users, walk};
+use crate::host::{Dir, Entry, Kind, Stat, clock, users, walk};
 use crate::material::{Description, FileKind, describe, kind_of};
 use crate::state::{Acl, Cache, Inode, Known};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map::Entry as Place;
 use std::ffi::OsStr;
 use std::io;
 
@@ -93,7 +93,7 @@ impl Looker<'_> {
         let mut wanted: Vec<RelPath> = names.iter().map(|name| (*name).clone()).collect();
         wanted.extend(observed.tree.iter().flat_map(|tree| tree.files.keys().cloned()));
         for name in wanted {
-            if let Entry::Vacant(place) = observed.names.entry(name) {
+            if let Place::Vacant(place) = observed.names.entry(name) {
                 let found = self.name(dest, place.key())?;
                 place.insert(found);
             }
@@ -244,7 +244,7 @@ pub fn read_generation(
             let dir = folders.iter().try_fold(top.try_clone()?, |dir, folder| dir.open_dir(OsStr::new(folder)))?;
             let bytes = match rights {
                 Rights::Ours => dir.read_file(OsStr::new(leaf), limit)?.0,
-                Rights::Owners => dir.read_file_as_owner(OsStr::new(leaf), limit)?,
+                Rights::Owners => dir.read_file_as_owner(OsStr::new(leaf), limit, None)?,
             };
             Ok((path.clone(), bytes))
         };
@@ -253,9 +253,17 @@ pub fn read_generation(
     read().map_err(|e| Error::io(ErrorKind::Install, dest, &e))
 }
 
+/// How the name begins that a file which is adopted has for a moment.
+pub const TAKEN: &str = ".taken-";
+
 /// Whether certsync itself made this name, for a moment.
 pub fn is_leftover(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.starts_with(".new-") || name.starts_with(".trash-"))
+    name.to_str().is_some_and(|name| [".new-", ".trash-", TAKEN].iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// Whether this is a folder that somebody put in the place of a file at the moment it was adopted: not ours to remove.
+pub fn is_foreign_folder(entry: &Entry) -> bool {
+    entry.kind == Kind::Dir && entry.name.to_str().is_some_and(|name| name.starts_with(TAKEN))
 }
 
 /// Opens a folder of ours: one that somebody else made in its place, or may write in, is not believed.
@@ -263,9 +271,14 @@ pub fn is_leftover(name: &OsStr) -> bool {
 /// # Errors
 /// `PermissionDenied`, saying whose it is.
 pub fn own_dir(dir: &Dir, name: &str) -> io::Result<Option<Dir>> {
-    let Some(found) = dir.find_dir(OsStr::new(name))? else { return Ok(None) };
-    let stat = found.stat()?;
     let denied = |cause: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, cause));
+    let found = match dir.open_unmounted(OsStr::new(name)) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => return denied(format!("something is mounted at {name}")),
+        Err(error) => return Err(error),
+    };
+    let stat = found.stat()?;
     if stat.uid != users::running_user().uid {
         return denied(format!("{name} belongs to {}, not to the user certsync runs as", users::user_name(stat.uid)));
     }
@@ -275,7 +288,11 @@ pub fn own_dir(dir: &Dir, name: &str) -> io::Result<Option<Dir>> {
     Ok(Some(found))
 }
 
-fn marker(meta: &Dir, us: &str) -> io::Result<Marker> {
+/// Who manages the `dest` with this folder.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn marker(meta: &Dir, us: &str) -> io::Result<Marker> {
     match meta.read_file(OsStr::new(OWNER_FILE), 8192) {
         Ok((text, _)) => {
             let text = String::from_utf8_lossy(text.expose());

@@ -127,6 +127,14 @@ impl<'a> Differ<'a> {
         let folders = [META.to_owned(), format!("{META}/{}", self.s.set)];
         for (path, folder) in folders.into_iter().zip(&self.s.observed.own_folders) {
             if !own_folder_is_right(folder) {
+                if *marker != Marker::Us {
+                    return Err(Error::new(
+                        ErrorKind::Install,
+                        format!("{}/{path}", self.s.install.dest),
+                        "does not say that it is certsync's, and is not as certsync makes it",
+                    )
+                    .hint("move it away, or set its mode to 0755 if it is certsync's own"));
+                }
                 let before = dest_lines(self.s, folder.uid, folder.gid, folder.mode, folder.wider);
                 let after = dest_lines(self.s, folder.uid, folder.gid, META_MODE, false);
                 self.plan.changes.push(Change { path, before: Some(before), after: Some(after) });

@@ -3,7 +3,7 @@
 use super::diff::Situation;
 use crate::base::{Error, ErrorKind, Mode};
 use crate::material::FileKind;
-use crate::observe::{META_MODE, ObservedDest, ObservedDir, ObservedFile};
+use crate::observe::{META_MODE, Marker, ObservedDest, ObservedDir, ObservedFile};
 use crate::spec::DesiredInstall;
 
 pub(super) fn has_attributes(install: &DesiredInstall, file: &ObservedFile) -> bool {
@@ -41,7 +41,8 @@ pub(super) enum DestVerdict {
 /// and only where nobody else can put another directory in its place.
 pub(super) fn wanted_dest(s: &Situation<'_>, dest: &ObservedDest) -> DestVerdict {
     let rest = &s.install.rest;
-    let made = s.made.contains(&dest.inode);
+    // The number of an inode that was removed is given to another one: our own folder in it tells that it is the one we made.
+    let made = s.made.contains(&dest.inode) && dest.marker == Marker::Us;
     let uid = if made || rest.named.owner { rest.owner.id } else { dest.uid };
     let gid = if made || rest.named.group { rest.group.id } else { dest.gid };
     let mode = if made || rest.named.dir_mode { rest.dir_mode } else { dest.mode };

@@ -126,7 +126,8 @@ pub fn records() -> PathBuf {
     std::env::var_os(RECORD).map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-record"), PathBuf::from)
 }
 
-fn key_lines(text: &str) -> Vec<String> {
+/// The lines of base64 in the private keys of this text.
+pub fn key_lines(text: &str) -> Vec<String> {
     let mut inside = false;
     let mut lines = Vec::new();
     for line in text.lines() {
