@@ -297,7 +297,13 @@ pub fn marker(meta: &Dir, us: &str) -> io::Result<Marker> {
         Ok((text, _)) => {
             let text = String::from_utf8_lossy(text.expose());
             let text = text.trim_end_matches('\n');
-            Ok(if text == us { Marker::Us } else { Marker::Other(printable(text)) })
+            if text == us {
+                return Ok(Marker::Us);
+            }
+            // Whatever lies at that name is shown to an operator only if it is what certsync writes there.
+            Ok(Marker::Other(
+                text.parse::<AbsPath>().map_or_else(|_| String::from("a place that the file does not name"), |at| printable(at.as_str())),
+            ))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Marker::Nobody),
         Err(error) => Err(error),
