@@ -164,9 +164,6 @@ impl Apply<'_> {
         work.inode = Some(place.inode);
         for step in &plan.steps {
             match step {
-                Step::AdjustDest { owner, mode } => {
-                    place.dest.adjust(*owner, *mode).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?;
-                }
                 Step::Adopt { generation, files } => stage::stage(
                     &place,
                     &New { name: &generation.name, files, rendered: &[], carry_from: None, carry_with: Rights::Owners },
@@ -176,7 +173,19 @@ impl Apply<'_> {
                 Step::MendFolders => {
                     place::mend_folders(&place, set, self.us).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?
                 }
-                Step::MakeDest | Step::Convert(_) | Step::Publish(_) | Step::Switch | Step::Replace(_) | Step::Unpublish(_) => {}
+                Step::MakeDest
+                | Step::AdjustDest { .. }
+                | Step::Convert(_)
+                | Step::Publish(_)
+                | Step::Switch
+                | Step::Replace(_)
+                | Step::Unpublish(_) => {}
+            }
+        }
+        // What is adopted was read with the rights of whoever owned the directory until now.
+        for step in &plan.steps {
+            if let Step::AdjustDest { owner, mode } = step {
+                place.dest.adjust(*owner, *mode).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?;
             }
         }
         Ok(())

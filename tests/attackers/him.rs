@@ -2,6 +2,7 @@
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::DirEntryExt;
@@ -28,6 +29,8 @@ pub enum Attack {
     Exchange(PathBuf, PathBuf),
     /// Puts the directory `decoy` in the place of whatever appears beside it under a name for something unfinished.
     Chase { folder: PathBuf, decoy: PathBuf },
+    /// Reads whatever he can below it.
+    Read(PathBuf),
 }
 
 /// An attack that goes on until this is dropped.
@@ -40,6 +43,7 @@ impl Swapper {
         let (word, one, other) = match attack {
             Attack::Exchange(one, other) => ("exchange", one, other),
             Attack::Chase { folder, decoy } => ("chase", folder, decoy),
+            Attack::Read(folder) => ("read", folder, folder),
         };
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "him::the_attack_itself", "--ignored", "--nocapture"]);
@@ -53,6 +57,14 @@ impl Swapper {
             seen.push(char::from(byte[0]));
         }
         Swapper(child)
+    }
+
+    /// Ends it, with the paths he could read.
+    pub fn end(mut self) -> String {
+        let _ = self.0.kill();
+        let mut said = String::new();
+        self.0.stdout.take().expect("a pipe").read_to_string(&mut said).expect("its words");
+        said
     }
 }
 
@@ -75,9 +87,11 @@ fn the_attack_itself() {
     setresgid(gid, gid, gid).expect("his group");
     setresuid(uid, uid, uid).expect("himself");
     println!("begins");
+    let mut got = BTreeSet::new();
     loop {
         match words[0] {
             "exchange" => swap(one, other),
+            "read" => try_to_read(one, &mut got),
             _ => chase(one, number),
         }
     }
@@ -85,6 +99,21 @@ fn the_attack_itself() {
 
 fn swap(one: &Path, other: &Path) {
     let _ = renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE);
+}
+
+/// Says each path once: the pipe must not fill.
+fn try_to_read(path: &Path, got: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            try_to_read(&path, got);
+        } else if fs::File::open(&path).is_ok() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if got.insert(name.split('-').next().unwrap_or_default().to_owned()) {
+                println!("{name}");
+            }
+        }
+    }
 }
 
 fn chase(folder: &Path, decoy: u64) {

@@ -10,6 +10,10 @@ mod leaks;
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod pairs;
 
+#[path = "../faults/trace.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
+mod trace;
+
 mod believed;
 mod fortress;
 mod him;

@@ -33,6 +33,7 @@ pub const CHANGING: &[&str] = &[
     "openat",
     "write",
     "fremovexattr",
+    "fsetxattr",
     "fchown",
     "fchmod",
     "fsync",
