@@ -18,6 +18,7 @@ const MOST_FOR_ANSIBLE: usize = 10;
 
 /// Runs them all.
 pub fn run(options: &Options, work: &Path, report: &mut Report) {
+    let certsync = options.certsync.as_deref();
     let floor = rivals::build_floor(work);
     report.note_version("rsync");
     let puppet = !options.no_puppet && rivals::there("puppet");
@@ -32,12 +33,12 @@ pub fn run(options: &Options, work: &Path, report: &mut Report) {
         hook.peak() / 1024.0
     ));
     for &sets in &options.small {
-        small(&Tree::new(work.join("small"), sets, Source::Plain), &floor, rounds(options, sets), report);
+        small(&Tree::new(work.join("small"), sets, Source::Plain).with(certsync), &floor, rounds(options, sets), report);
         remove(&work.join("small"));
     }
     let mut growth = Vec::new();
     for &sets in &options.sets {
-        let tree = Tree::new(work.join("tree"), sets, Source::Certbot);
+        let tree = Tree::new(work.join("tree"), sets, Source::Certbot).with(certsync);
         let rounds = rounds(options, sets);
         first_install(&tree, if sets >= LARGE { rounds.min(3) } else { rounds.min(5) }, report);
         tree.copy();

@@ -2,6 +2,7 @@
 
 use crate::measure::Line;
 use serde::Serialize;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -20,14 +21,14 @@ pub struct Machine {
     /// Load average of the last minute at the start: above 0.5 the figures are those of a busy machine.
     pub load: f64,
     /// How certsync was built.
-    pub build: &'static str,
+    pub build: String,
     /// certsync's own version, and what it is compared with.
     pub versions: Vec<String>,
 }
 
 impl Machine {
-    /// This one, with trees in `work`.
-    pub fn of(work: &Path) -> Machine {
+    /// This one, with trees in `work`, and with this certsync instead of the one built beside.
+    pub fn of(work: &Path, certsync: Option<&Path>) -> Machine {
         let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
         let processor =
             read("/proc/cpuinfo").lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1.to_owned()));
@@ -37,14 +38,18 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             file_system: file_system(work),
             load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN),
-            build: if cfg!(debug_assertions) { "debug" } else { "release" },
-            versions: vec![first_line(env!("CARGO_BIN_EXE_certsync"))],
+            build: match certsync {
+                Some(program) => program.display().to_string(),
+                None if cfg!(debug_assertions) => "debug build".to_owned(),
+                None => "release build".to_owned(),
+            },
+            versions: vec![first_line(certsync.unwrap_or(Path::new(env!("CARGO_BIN_EXE_certsync"))))],
         }
     }
 }
 
 /// The first line that a program prints about its version.
-pub fn first_line(program: &str) -> String {
+pub fn first_line(program: impl AsRef<OsStr>) -> String {
     let text = Line::new(program).arg("--version").run();
     let line = text.lines().next().unwrap_or_default();
     line.split("  ").take(2).collect::<Vec<_>>().join(" ")

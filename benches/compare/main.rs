@@ -29,6 +29,9 @@ struct Options {
     /// Measure each command this often, instead of as often as its size allows
     #[arg(long)]
     rounds: Option<usize>,
+    /// Measure this certsync instead of the one that cargo has built beside
+    #[arg(long, value_name = "FILE")]
+    certsync: Option<PathBuf>,
     /// Leave Puppet out
     #[arg(long)]
     no_puppet: bool,
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let work = tempfile::Builder::new().prefix("certsync-compare-").tempdir_in(options.work.clone().unwrap_or_else(std::env::temp_dir));
     let work = work.expect("a directory for the trees");
-    let mut report = report::Report::new(machine::Machine::of(work.path()));
+    let mut report = report::Report::new(machine::Machine::of(work.path(), options.certsync.as_deref()));
     cases::run(&options, work.path(), &mut report);
     report.finish();
     for (file, text) in [(&options.json, report.json()), (&options.markdown, report.markdown())] {

@@ -55,7 +55,7 @@ impl Report {
 
     fn head(&self) -> String {
         let Machine { processor, processors, kernel, file_system, load, build, .. } = &self.machine;
-        format!("{processors} × {processor}, Linux {kernel}, {file_system}, load {load}, {build} build")
+        format!("{processors} × {processor}, Linux {kernel}, {file_system}, load {load}, {build}")
     }
 
     /// Notes which version of a rival is used.
@@ -105,7 +105,7 @@ impl Report {
 
     /// Prints the bars.
     pub fn finish(&self) {
-        println!("\nbars{}", if self.machine.build == "release" { "" } else { ", which mean nothing for this build" });
+        println!("\nbars{}", if self.machine.build == "debug build" { ", which mean nothing for this build" } else { "" });
         for bar in &self.bars {
             let Bar { case, figure, at_most, measured, .. } = bar;
             println!("  {:<8} {measured:>8.2}, at most {at_most:.2}: {figure}; {case}", bar.verdict());

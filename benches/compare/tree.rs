@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The program that is compared.
+/// The program that is compared, unless another is named.
 const CERTSYNC: &str = env!("CARGO_BIN_EXE_certsync");
 /// The hook of every spec: it does nothing, and what it costs is taken off where the bar leaves it out.
 pub const HOOK: &str = "/bin/true";
@@ -33,12 +33,13 @@ pub struct Tree {
     /// How many sets.
     pub sets: usize,
     source: Source,
+    program: PathBuf,
 }
 
 impl Tree {
     /// Makes the source and the spec in a new directory `dir`.
     pub fn new(dir: PathBuf, sets: usize, source: Source) -> Tree {
-        let tree = Tree { dir, sets, source };
+        let tree = Tree { dir, sets, source, program: CERTSYNC.into() };
         private(&tree.dir);
         private(&tree.dir.join("source"));
         if source == Source::Certbot {
@@ -59,6 +60,12 @@ impl Tree {
         }
         fs::write(tree.spec(), tree.spec_text()).expect("the spec");
         tree
+    }
+
+    /// With this certsync instead of the one built beside the benchmark.
+    #[must_use]
+    pub fn with(self, program: Option<&Path>) -> Tree {
+        Tree { program: program.map_or(self.program, Path::to_owned), ..self }
     }
 
     /// As certbot renews: new files in the archive, then each link is turned. `version` is certbot's number in their names.
@@ -121,7 +128,7 @@ impl Tree {
 
     /// A call of certsync for this tree.
     pub fn certsync(&self, command: &str) -> Line {
-        Line::new(CERTSYNC).arg(command).arg(self.spec()).arg("--state-dir").arg(self.dir.join("state"))
+        Line::new(&self.program).arg(command).arg(self.spec()).arg("--state-dir").arg(self.dir.join("state"))
     }
 
     /// Lets rsync copy the live tree.
