@@ -14,4 +14,4 @@ pub use mode::{Mode, ModeError};
 pub use name::{HookName, NameError, SetName};
 pub use path::{AbsPath, PathError, RelPath};
 pub use secret::Secret;
-pub use text::{escape, not_utf8, printable};
+pub use text::{escape, not_utf8, printable, printable_json};

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// `text` without anything a terminal would act on: control characters and the Unicode direction and
-/// format controls are shown as `\u{…}`, a line break as `\n`.
+/// `text` without anything a terminal would act on, and without what reorders or hides what stands beside it: control
+/// characters and the Unicode direction and format controls are shown as `\u{…}`, a line break as `\n`.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -34,20 +34,54 @@ pub fn not_utf8(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX)))
 }
 
+/// JSON with every character that [`printable`] would escape as `\uXXXX`, which means the same to whoever reads it. Such
+/// characters stand in JSON only within strings, except for the line breaks between values.
+pub fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_plain(c) || c == '\n' {
+            out.push(c);
+        } else {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    out
+}
+
+/// Neither a control character (Unicode's Cc), nor a separator of lines, nor a format character (Cf) that is not seen itself.
 fn is_plain(c: char) -> bool {
     !(c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'))
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}'))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, not_utf8, printable};
+    use super::{escape, not_utf8, printable, printable_json};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn a_terminal_sequence_is_shown_not_sent() {
         assert_eq!(printable("a\u{1b}[31mb\nc\u{202e}"), "a\\u{1b}[31mb\\nc\\u{202e}");
+    }
+
+    #[test]
+    fn what_is_not_seen_is_shown() {
+        for hidden in ["\u{61c}", "\u{ad}", "\u{180e}", "\u{200b}", "\u{202e}", "\u{2066}", "\u{9b}", "\u{e0041}", "\u{1d173}"] {
+            assert!(printable(hidden).starts_with("\\u{"), "{hidden:?}");
+        }
+        assert_eq!(printable("münchen 証明書 🔑"), "münchen 証明書 🔑");
+    }
+
+    #[test]
+    fn json_stays_the_same_value_without_anything_a_terminal_acts_on() -> serde_json::Result<()> {
+        let value = "a\u{9b}31m\u{1b}[0m\u{202e}\u{e0041}\"\\ü🔑\n\u{7f}";
+        let text = printable_json(&serde_json::to_string_pretty(&[value])?);
+        assert_eq!(serde_json::from_str::<[String; 1]>(&text)?, [value]);
+        assert_eq!(text, "[\n  \"a\\u009b31m\\u001b[0m\\u202e\\udb40\\udc41\\\"\\\\ü🔑\\n\\u007f\"\n]");
+        Ok(())
     }
 
     #[test]

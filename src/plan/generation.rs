@@ -114,11 +114,14 @@ impl Differ<'_> {
         }
     }
 
+    /// One above all that are known or there. Whoever owns `dest` may have put a directory with any number there: one that
+    /// certsync cannot have counted to is not believed.
     fn next_serial(&self) -> u64 {
+        const HIGHEST: u64 = 1 << 53;
         let recorded = self.s.recorded.iter().flat_map(|r| r.current.iter().chain(&r.former).chain(&r.next)).map(|g| g.name.as_str());
         let there = self.s.observed.generations.iter().map(String::as_str);
         let serial = |name: &str| name.split('-').next().and_then(|digits| digits.parse::<u64>().ok());
-        recorded.chain(there).filter_map(serial).max().unwrap_or(0) + 1
+        recorded.chain(there).filter_map(serial).filter(|serial| *serial < HIGHEST).max().unwrap_or(0) + 1
     }
 }
 

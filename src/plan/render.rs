@@ -1,7 +1,7 @@
 //! A report as an operator reads it: per set a header and a unified diff, then the hooks, then one line that sums up.
 
 use super::{Change, HookReport, HookResult, InstallReport, Outcome, Reason, Report, SetReport, Tense};
-use crate::base::{HookName, printable};
+use crate::base::{HookName, printable, printable_json};
 use similar::{ChangeTag, TextDiff};
 use std::fmt::Write;
 
@@ -51,7 +51,7 @@ impl Paint {
 /// The report as data, with a final line break.
 pub fn json(report: &Report) -> String {
     // A report holds no map with keys that are not text and no number that JSON lacks, so writing it cannot fail.
-    let mut out = serde_json::to_string_pretty(report).unwrap_or_default();
+    let mut out = printable_json(&serde_json::to_string_pretty(report).unwrap_or_default());
     out.push('\n');
     out
 }

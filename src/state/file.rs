@@ -1,7 +1,7 @@
 //! `state.json`: loaded whole, written whole, durably.
 
 use super::{InstallState, STATE_VERSION, State};
-use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, printable};
 use crate::host::dir::{Durability, write_atomic};
 use crate::host::{Dir, Kind, users};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ impl State {
     /// Kind `State`: damaged, written by a newer certsync, or of another spec. The hint names the way out.
     pub fn parse(bytes: &[u8], path: &str, spec: &AbsPath) -> Result<State> {
         let wrong = |cause: String| Error::new(ErrorKind::State, path, cause).hint(WAY_OUT);
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| wrong(format!("damaged: {e}")))?;
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| wrong(damaged(&e)))?;
         let version = value.get("version").and_then(serde_json::Value::as_u64);
         match version {
             Some(v) if v > u64::from(STATE_VERSION) => {
@@ -71,7 +71,10 @@ impl State {
             Some(1..) => {}
             Some(0) | None => return Err(wrong("damaged: no version".into())),
         }
-        let state: State = serde_json::from_value(value).map_err(|e| wrong(format!("damaged: {e}")))?;
+        let state: State = serde_json::from_value(value).map_err(|e| wrong(damaged(&e)))?;
+        if !state.installs.is_sorted_by(|a, b| (&a.set, &a.dest) < (&b.set, &b.dest)) {
+            return Err(wrong("damaged: the installs are not sorted, or one of them is there twice".into()));
+        }
         if state.spec != *spec {
             return Err(Error::new(ErrorKind::State, path, format!("this state directory serves another spec: {}", state.spec))
                 .hint("name another directory with --state-dir, or, if the spec has moved, set the state aside with --new-state"));
@@ -114,6 +117,11 @@ impl State {
     }
 }
 
+/// What serde says may quote the file.
+fn damaged(error: &serde_json::Error) -> String {
+    format!("damaged: {}", printable(&error.to_string()))
+}
+
 const WAY_OUT: &str = "run once with --new-state: the file is kept beside the new one, and every hook runs once";
 
 #[cfg(test)]
@@ -121,6 +129,7 @@ mod tests {
     use super::{FILE, State};
     use crate::base::{AbsPath, Error, ErrorKind, Result};
     use crate::host::users;
+    use crate::spec::Layout;
     use crate::state::test_dir::with_dir;
     use std::os::unix::fs::{lchown, symlink};
     use std::path::Path;
@@ -134,6 +143,33 @@ mod tests {
             change(&path.join(FILE)).map_err(|error| Error::io(ErrorKind::State, "the test", &error))?;
             Ok(State::load(dir, &at, &spec).err().unwrap_or_else(|| unreachable!("it was accepted")))
         })
+    }
+
+    #[test]
+    fn what_is_said_of_a_damaged_state_is_fit_for_a_terminal() -> Result<()> {
+        let spec: AbsPath = "/s.yaml".parse().unwrap_or_else(|error| unreachable!("{error}"));
+        let text = "{\"version\":1,\"host\":\"h\",\"\u{9b}31m\u{202e}\":1}";
+        let error = State::parse(text.as_bytes(), "state.json", &spec).err().unwrap_or_else(|| unreachable!("it was accepted"));
+        assert!(error.cause.contains("\\u{9b}31m\\u{202e}"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_state_whose_installs_would_not_be_found_is_damaged() -> Result<()> {
+        let spec: AbsPath = "/s.yaml".parse().unwrap_or_else(|error| unreachable!("{error}"));
+        let mut state = State::empty("host".into(), spec.clone());
+        for (set, dest) in [("a", "/b"), ("b", "/a")] {
+            let name = |text: &str| text.parse().unwrap_or_else(|error| unreachable!("{error}"));
+            let dest: AbsPath = dest.parse().unwrap_or_else(|error| unreachable!("{error}"));
+            state.install_entry(&name(set), &dest, Layout::Generations);
+        }
+        let refused = |state: &State| State::parse(&serde_json::to_vec(state).unwrap_or_default(), "state.json", &spec).err();
+        assert_eq!(refused(&state), None);
+        state.installs.reverse();
+        assert!(refused(&state).is_some_and(|error| error.cause.contains("not sorted")));
+        state.installs[0] = state.installs[1].clone();
+        assert!(refused(&state).is_some_and(|error| error.cause.contains("twice")));
+        Ok(())
     }
 
     #[test]

@@ -72,14 +72,16 @@ fn judge(install: &InstallStatus, now: i64, thresholds: Thresholds) -> Option<(H
     let mut health = Health::Ok;
     let mut words = Vec::new();
     if let Some(end) = install.not_after {
-        let within = |limit: Option<Duration>| limit.is_some_and(|limit| end - now < i64::try_from(limit.as_secs()).unwrap_or(i64::MAX));
+        let within = |limit: Option<Duration>| {
+            limit.is_some_and(|limit| end.saturating_sub(now) < i64::try_from(limit.as_secs()).unwrap_or(i64::MAX))
+        };
         if within(thresholds.crit) || end <= now {
             health = Health::Critical;
         } else if within(thresholds.warn) {
             health = Health::Warning;
         }
         if health != Health::Ok {
-            words.push(if end <= now { "expired".to_owned() } else { format!("{} days left", (end - now).div_euclid(86_400)) });
+            words.push(if end <= now { "expired".to_owned() } else { format!("{} days left", end.saturating_sub(now).div_euclid(86_400)) });
         }
     }
     words.extend(notes(install).into_iter().filter(|note| note != "held by a rollback" && note != "drift unknown"));

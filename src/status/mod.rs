@@ -8,7 +8,7 @@ pub use health::{Health, Thresholds, Verdict, verdict};
 pub use prometheus::prometheus;
 pub use table::table;
 
-use crate::base::{AbsPath, Digest, Error, HookName, KeyFingerprint, SetName};
+use crate::base::{AbsPath, Digest, Error, HookName, KeyFingerprint, SetName, printable_json};
 use crate::plan::{Outcome, owes_run, owes_verify};
 use crate::spec::{DesiredSet, Hook};
 use crate::state::{GenerationState, InstallState, State};
@@ -206,7 +206,7 @@ fn install_status(
         generation: current.map(|current| current.name.clone()),
         names: current.map(names).unwrap_or_default(),
         not_after,
-        days_left: not_after.map(|end| (end - inputs.now).div_euclid(86_400)),
+        days_left: not_after.map(|end| end.saturating_sub(inputs.now).div_euclid(86_400)),
         since: current.map(|current| current.since),
         hooks,
         drift: seen.drift,
@@ -241,7 +241,7 @@ impl InstallStatus {
 
 /// The answer as data, with a final line break.
 pub fn json(status: &StatusReport) -> String {
-    let mut out = serde_json::to_string_pretty(status).unwrap_or_default();
+    let mut out = printable_json(&serde_json::to_string_pretty(status).unwrap_or_default());
     out.push('\n');
     out
 }

@@ -232,6 +232,19 @@ fn a_place_that_the_spec_no_longer_has_is_an_orphan() {
 }
 
 #[test]
+fn a_state_with_impossible_dates_and_names_can_still_be_told() {
+    for end in [i64::MIN, i64::MAX] {
+        let mut state = state(None);
+        let Some(current) = &mut state.installs[0].current else { unreachable!() };
+        current.name = "2-\u{9b}31m".into();
+        current.facts.leaves[0].not_after = end;
+        let status = status_after(&state, None, None);
+        let told = super::json(&status) + &table(&status) + &verdict(&status, THREE_WEEKS).line;
+        assert!(!told.contains('\u{9b}') && told.contains("2-\\u009b31m"), "{told}");
+    }
+}
+
+#[test]
 fn a_hook_is_owed_until_its_mark_is_the_installed_generation() {
     let mark = |run: Option<&str>, verify: Option<&str>| Some(Mark { run: run.map(str::to_owned), verify: verify.map(str::to_owned) });
     let owed = |hook: &Hook, mark: Option<Mark>| super::owed(hook, state(mark).installs.first());

@@ -51,6 +51,17 @@ fn a_file_of_roots_moved_into_a_generation_is_not_carried_for_its_mover() {
 }
 
 #[test]
+fn a_generation_that_a_stranger_has_numbered_stops_nothing() {
+    let (host, _) = Host::installed("");
+    std::fs::create_dir(host.at("ssl/.certsync/site/18446744073709551615-0123456789ab")).expect("a directory");
+    let new = host.renew(2);
+    host.apply().has_status(2);
+    host.shows("ssl", &new);
+    assert!(host.current("ssl", "site").starts_with("2-"), "{}", host.current("ssl", "site"));
+    host.quiet();
+}
+
+#[test]
 fn a_set_in_the_middle_of_a_renewal_is_refused_and_the_old_one_stays() {
     for moved in ["cert.pem privkey.pem", "cert.pem privkey.pem chain.pem", "fullchain.pem", "cert.pem"] {
         let (host, old) = Host::installed("");

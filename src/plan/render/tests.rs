@@ -199,10 +199,11 @@ fn no_control_character_reaches_the_terminal() {
     let mut odd = set("a", Outcome::Repaired, Some(Reason::Drift), Vec::new());
     odd.installs.push(install("/a", Outcome::Repaired, vec![change("x\u{1b}", Some("a\r\nb\u{1b}[2J"), Some("c"))]));
     odd.installs[0].notes.push("\u{202e}note\n".into());
-    odd.warnings.push("w\u{7}".into());
+    odd.warnings.push("w\u{7}\u{9b}".into());
     let report = report(vec![odd], Vec::new(), Tense::Plan);
-    let shown = plain(&report, Tense::Plan);
-    assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown}");
+    for shown in [plain(&report, Tense::Plan), json(&report)] {
+        assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown}");
+    }
 }
 
 #[test]
