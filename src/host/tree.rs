@@ -142,3 +142,27 @@ fn make_writable(dir: &Dir, now: &Stat, who: &Identity) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::base::Mode;
+    use crate::host::testing::{Scene, Test};
+    use std::ffi::OsStr;
+
+    #[test]
+    fn folders_that_killed_runs_left_half_made_go_and_no_others() -> Test {
+        let scene = Scene::new()?;
+        // No process has so high a number: pid_max is 2^22 at most (proc(5)).
+        let gone = 1 << 23;
+        let names = [format!(".new-{gone}-1-0"), format!(".new-{gone}-2-0"), ".new-1-1-0".to_owned(), ".new-x".to_owned()];
+        names.iter().try_for_each(|name| scene.folder(name, 0o700))?;
+        scene.file(&format!(".new-{gone}-2-0/file"), "somebody's", 0o600)?;
+        scene.file(&format!(".new-{gone}-3-0"), "no folder", 0o600)?;
+        let dir = scene.dir()?;
+        let own = dir.stat()?;
+        dir.make_finished_dir(OsStr::new("made"), (own.uid, own.gid), Mode::from_bits(0o755))?;
+        let left: Vec<_> = dir.entries()?.into_iter().map(|entry| entry.name).collect();
+        assert_eq!(left, [".new-1-1-0", &format!(".new-{gone}-2-0"), &format!(".new-{gone}-3-0"), ".new-x", "made"]);
+        Ok(())
+    }
+}

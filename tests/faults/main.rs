@@ -1,9 +1,10 @@
 //! Faults: `apply` and its kin under `strace -e inject`, killed or failed at every call that changes files; and the order in which
 //! things are brought to disk. `scripts/prove faults` runs all of it, `CERTSYNC_SLICE=1` a part.
 //!
-//! `CERTSYNC_POINT='ENOSPC fsync 12'` tries only the points so named.
+//! `CERTSYNC_POINT='ENOSPC fsync 12|EINTR'` tries only the points so named.
 
 mod bench;
+mod cut;
 #[path = "../install/host.rs"]
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod host;
@@ -63,4 +64,17 @@ every_call! {
     a_prune: PRUNE,
     a_failing_check: CHECK,
     a_failing_check_of_flat_installs: CHECK_FLAT,
+}
+
+/// An install whose switch has failed is not taken back to the version before what is in place, and a return that fails half way
+/// is ended by the next run.
+#[test]
+fn a_failing_check_after_a_switch_that_failed() {
+    let meant = |point: &points::Point| {
+        point.kind == points::Kind::Fails("EIO")
+            && (point.signature.ends_with("\"current\"") || point.signature.ends_with("/.certsync/site>") && point.call == "fsync")
+    };
+    if can_inject() {
+        matrix::run_those(&scenarios::CHECK, meant);
+    }
 }

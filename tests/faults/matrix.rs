@@ -1,6 +1,7 @@
 //! Every point of a scenario, tried by several workers at a time.
 
 use super::bench::{Bench, Ends, Found};
+use super::cut::Before;
 use super::points::{self, Kind, Point};
 use super::record::{Recording, strace};
 use super::scenarios::Scenario;
@@ -18,6 +19,15 @@ const SLICE: usize = 24;
 
 /// Tries the scenario's points and prints what came of them; panics unless all held.
 pub fn run(scenario: &Scenario) {
+    run_some(scenario, chosen);
+}
+
+/// The same with the points that are meant only, in a slice too.
+pub fn run_those(scenario: &Scenario, meant: fn(&Point) -> bool) {
+    run_some(scenario, |all| all.iter().filter(|point| meant(point)).cloned().collect());
+}
+
+fn run_some(scenario: &Scenario, choose: impl FnOnce(&[Point]) -> Vec<Point>) {
     let started = Instant::now();
     let mut bench = Bench::new();
     (scenario.start)(&mut bench);
@@ -26,7 +36,8 @@ pub fn run(scenario: &Scenario) {
     bench.is_settled(scenario.ends).expect("without a fault all is well");
     drop(bench);
     let all = points::of(&recording);
-    let chosen = chosen(&all);
+    let chosen = choose(&all);
+    assert!(!chosen.is_empty(), "{}: there are such points", scenario.name);
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(2, usize::from) + 1;
@@ -44,7 +55,7 @@ pub fn run(scenario: &Scenario) {
 fn chosen(all: &[Point]) -> Vec<Point> {
     if let Some(wanted) = std::env::var_os("CERTSYNC_POINT") {
         let wanted = wanted.to_string_lossy().into_owned();
-        return all.iter().filter(|point| point.to_string().contains(&wanted)).cloned().collect();
+        return all.iter().filter(|point| wanted.split('|').any(|part| point.to_string().contains(part))).cloned().collect();
     }
     if std::env::var_os("CERTSYNC_SLICE").is_none() {
         return all.to_vec();
@@ -76,9 +87,13 @@ fn try_point(scenario: &Scenario, point: &Point, bench: &mut Option<Bench>) -> F
                 bench
             });
             (scenario.arm)(bench);
+            let before = matches!(point.kind, Kind::PowerCut(_)).then(|| Before::of(bench));
             let (output, calls) = strace(bench, &point.options(), scenario.command);
             if !point.was_met(&calls, bench.host.dir()) {
                 return Ok(false);
+            }
+            if let (Some(before), Kind::PowerCut(loss)) = (before, point.kind) {
+                before.cut(bench, &calls, loss);
             }
             judge(scenario, point, bench, &output).map(|()| true)
         }));

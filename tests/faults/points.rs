@@ -1,7 +1,7 @@
 //! The points of a scenario: one fault at one call.
 
 use super::record::Recording;
-use super::trace::{Call, Effect};
+use super::trace::{CHANGING, Call, Effect};
 use std::collections::BTreeMap;
 
 /// What happens at a call.
@@ -13,8 +13,26 @@ use std::collections::BTreeMap;
 pub enum Kind {
     KilledBefore,
     KilledAfter,
+    /// Killed before it, and then bereft of what is not on disk by then.
+    PowerCut(Loss),
     /// The call is not executed and gives this error.
     Fails(&'static str),
+}
+
+/// What a power cut takes of all that is not on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// Bytes: what has a name is there, and empty.
+    Bytes,
+    /// Names as well: what had another name or content before has it again.
+    All,
+}
+
+impl Kind {
+    /// Whether certsync dies of it.
+    fn kills(self) -> bool {
+        !matches!(self, Kind::Fails(_))
+    }
 }
 
 impl std::fmt::Display for Kind {
@@ -22,6 +40,8 @@ impl std::fmt::Display for Kind {
         match self {
             Kind::KilledBefore => f.write_str("killed before"),
             Kind::KilledAfter => f.write_str("killed after"),
+            Kind::PowerCut(Loss::Bytes) => f.write_str("power cut, bytes lost"),
+            Kind::PowerCut(Loss::All) => f.write_str("power cut, all lost"),
             Kind::Fails(error) => f.write_str(error),
         }
     }
@@ -71,10 +91,12 @@ pub fn of(recording: &Recording) -> Vec<Point> {
                 nth: *nth,
                 signature: call.signature(&recording.dir),
                 at: (at.0.name.clone(), at.1),
-                follow: kind != Kind::KilledBefore && kind != Kind::KilledAfter && at.1 > most,
+                follow: !kind.kills() && at.1 > most,
             });
         };
-        add(Kind::KilledBefore, (call, *nth));
+        for kind in [Kind::KilledBefore, Kind::PowerCut(Loss::Bytes), Kind::PowerCut(Loss::All)] {
+            add(kind, (call, *nth));
+        }
         // Where the next call changes files too, that is the point before it.
         if let Some(next) = numbered.get(i + 1).filter(|(next, _)| next.effect() == Effect::Harmless) {
             add(Kind::KilledAfter, *next);
@@ -92,12 +114,16 @@ impl Point {
     /// The options of strace.
     pub fn options(&self) -> Vec<String> {
         let what = match self.kind {
-            Kind::KilledBefore | Kind::KilledAfter => "signal=KILL".to_owned(),
+            Kind::KilledBefore | Kind::KilledAfter | Kind::PowerCut(_) => "signal=KILL".to_owned(),
             Kind::Fails(error) => format!("error={error}"),
         };
         let (name, nth) = &self.at;
         let follow: &[&str] = if self.follow { &["-f", "--seccomp-bpf"] } else { &[] };
-        let traced = if *name == self.call { name.clone() } else { format!("{name},{}", self.call) };
+        let traced = match self.kind {
+            Kind::PowerCut(_) => CHANGING.join(","),
+            _ if *name == self.call => name.clone(),
+            _ => format!("{name},{}", self.call),
+        };
         let rest =
             ["-y", "-s", "300", "-e", "signal=none", "-e", &format!("trace={traced}"), "-e", &format!("inject={name}:{what}:when={nth}")]
                 .map(str::to_owned);
@@ -115,7 +141,7 @@ impl Point {
         }
         let is_last = |call: &Call| own.last().is_some_and(|last| std::ptr::eq(*last, call));
         match self.kind {
-            Kind::KilledBefore => target.result.starts_with('?') && is_last(target),
+            Kind::KilledBefore | Kind::PowerCut(_) => target.result.starts_with('?') && is_last(target),
             Kind::KilledAfter => {
                 let last = own[own.len() - 1];
                 !target.result.starts_with('?')

@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// What a power cut may take away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Volatile {
+pub enum Volatile {
     /// Bytes, owner or mode.
     Content,
     /// The name in its directory, or that there is none any more.
@@ -66,22 +66,30 @@ pub struct Model {
 
 /// What is wrong with the order of these calls of a run that began with `there`.
 pub fn complaints(calls: &[Call], host: &Path, there: BTreeMap<String, There>) -> Vec<String> {
-    let mut model = Model {
-        host: host.display().to_string(),
-        there,
-        volatile: BTreeSet::new(),
-        written: BTreeMap::new(),
-        state: None,
-        complaints: Vec::new(),
-    };
-    for call in calls.iter().filter(|call| call.effect() == Effect::Changes && call.succeeded()) {
-        model.take(call);
-    }
+    let mut model = Model::after(calls, host, there);
     model.at_the_end();
     model.complaints
 }
 
+/// What a power cut after these calls may take away, by path.
+pub fn at_risk(calls: &[Call], host: &Path, there: BTreeMap<String, There>) -> BTreeSet<(String, Volatile)> {
+    Model::after(calls, host, there).volatile
+}
+
 impl Model {
+    fn after(calls: &[Call], host: &Path, there: BTreeMap<String, There>) -> Model {
+        let mut model = Model {
+            host: host.display().to_string(),
+            there,
+            volatile: BTreeSet::new(),
+            written: BTreeMap::new(),
+            state: None,
+            complaints: Vec::new(),
+        };
+        calls.iter().filter(|call| call.effect() == Effect::Changes && call.succeeded()).for_each(|call| model.take(call));
+        model
+    }
+
     fn take(&mut self, call: &Call) {
         match call.name.as_str() {
             "openat" => self.opened(call),
