@@ -210,6 +210,13 @@ impl Scene {
     }
 }
 
+/// What a terminal would obey in an answer: control characters but for line breaks, and what turns the direction of text.
+pub fn controls(output: &Output) -> Vec<char> {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let obeyed = |c: &char| c.is_control() && *c != '\n' || matches!(*c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(obeyed).collect()
+}
+
 /// Every inode below `top`, following nothing.
 pub fn held(top: &Path) -> Held {
     let mut out = Held::new();

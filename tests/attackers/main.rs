@@ -20,6 +20,7 @@ mod him;
 mod hooks;
 mod model;
 mod moved;
+mod names;
 mod planted;
 mod process;
 mod swapped;

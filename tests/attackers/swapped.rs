@@ -59,9 +59,24 @@ fn installed_and_his(scene: &Scene, plant: fn(&Scene)) {
     fs::rename(scene.host.at("his/decoy"), scene.host.at("his/ssl/decoy")).expect("a rename");
 }
 
+fn sticky(scene: &Scene) {
+    fs::create_dir_all(scene.host.at("open/ssl")).expect("a directory");
+    scene.host.mode("open", 0o1777);
+    scene.give("open/ssl");
+    link_to_fortress(scene);
+    fs::rename(scene.host.at("his/decoy"), scene.host.at("open/decoy")).expect("a rename");
+}
+
+fn in_his_generation(scene: &Scene) {
+    assert_eq!(scene.run(&["apply"]).status.code(), Some(0));
+    scene.host.renew(2);
+    link_to_key(scene);
+    fs::rename(scene.host.at("his/decoy"), scene.host.at("his/ssl/.certsync/site/current/decoy")).expect("a rename");
+}
+
 const NEW: &str = "*new*";
 
-const RACES: [Race; 15] = [
+const RACES: [Race; 18] = [
     Race { name: "dest for a link", install: "dest: his/ssl", one: "his/ssl", other: "his/decoy", begin: link_to_fortress },
     Race { name: "dest for root's", install: "dest: his/ssl", one: "his/ssl", other: "his/decoy", begin: roots_directory },
     Race {
@@ -136,6 +151,21 @@ const RACES: [Race; 15] = [
         one: "his/live",
         other: "his/decoy",
         begin: |scene| his_source(scene, roots_directory),
+    },
+    Race { name: "a dest of his in a sticky directory", install: "dest: open/ssl", one: "open/ssl", other: "open/decoy", begin: sticky },
+    Race {
+        name: "a file of his generation for a link",
+        install: "dest: his/ssl",
+        one: "his/ssl/.certsync/site/current/privkey.pem",
+        other: "his/ssl/.certsync/site/current/decoy",
+        begin: in_his_generation,
+    },
+    Race {
+        name: "a file of his generation for a link, flat",
+        install: "dest: his/ssl, layout: flat",
+        one: "his/ssl/.certsync/site/current/privkey.pem",
+        other: "his/ssl/.certsync/site/current/decoy",
+        begin: in_his_generation,
     },
 ];
 
