@@ -2,6 +2,7 @@
 //! what it takes for unchanged is. Needs root and a mount namespace of its own, which `scripts/prove adverse` makes.
 
 mod copies;
+mod crowds;
 #[path = "../support/flips.rs"]
 mod flips;
 #[path = "../install/host.rs"]
