@@ -171,6 +171,50 @@ fn a_new_file_system_under_the_number_of_the_old_one_is_seen() {
     assert!(numbers.len() < 20, "some were the same: {numbers:?}");
 }
 
+/// The image of a disk with some bytes changed: every inode number and every stamp is the same, the device alone is another.
+#[test]
+fn a_copy_of_a_disk_with_other_bytes_is_seen() {
+    if !may_mount() {
+        return;
+    }
+    let (was, is) = (b"original serial", b"replaced serial");
+    for place in ["live", "ssl"] {
+        let elsewhere = Elsewhere::new(|at| Mount::tmpfs(at, "size=512m"));
+        let host = elsewhere.host();
+        host.spec_one("");
+        let disk = Mount::image(&host.at(place), "ext3", &["-q", "-F", "-I", "256"]);
+        host.mode(place, 0o755);
+        host.source("live", &Pair::new("site.test", 1));
+        host.write("live/serial", was);
+        if place == "live" {
+            host.remove("live/lost+found");
+        }
+        host.apply().has_status(2);
+        drop(disk);
+        let mut bytes = fs::read(host.at(&format!("{place}.img"))).expect("the image");
+        for at in 0..bytes.len() - was.len() {
+            if bytes[at] == was[0] && bytes[at..].starts_with(was) {
+                bytes[at..at + is.len()].copy_from_slice(is);
+            }
+        }
+        fs::write(host.at("other.img"), bytes).expect("another image");
+        let one = Mount::of_image(&host.at(&format!("{place}.img")), &host.at("one"));
+        let other = Mount::of_image(&host.at("other.img"), &host.at("other"));
+        let stamps = |at: &Path| fs::metadata(at).map(|m| (m.dev(), m.ino())).expect("metadata");
+        assert_eq!(stamps(one.at()).1, stamps(other.at()).1);
+        assert_ne!(stamps(one.at()).0, stamps(other.at()).0);
+        let shown = Mount::bind(one.at(), &host.at(place));
+        host.apply();
+        host.quiet();
+        drop(shown);
+        let _shown = Mount::bind(other.at(), &host.at(place));
+        assert_eq!(host.plan().status, 2, "{place}");
+        host.apply().has_status(2);
+        host.quiet();
+        assert_eq!(host.read("ssl/serial"), host.read("live/serial"), "{place}");
+    }
+}
+
 /// Maps a file of the current generation, writes once, so that the page stays writable, and again when told to.
 const WRITER: &str = "\
 import mmap, sys

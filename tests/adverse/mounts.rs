@@ -40,9 +40,15 @@ impl Mount {
     #[track_caller]
     pub fn image(at: &Path, kind: &str, mkfs: &[&str]) -> Mount {
         let image = at.with_extension("img");
-        fs::File::create(&image).and_then(|file| file.set_len(256 << 20)).expect("an image");
+        fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).expect("an image");
         run(Command::new(format!("mkfs.{kind}")).env("PATH", PATH).args(mkfs).arg(&image));
-        Mount::new(at, &["-t", kind, "-o", "loop", &image.display().to_string()])
+        Mount::of_image(&image, at)
+    }
+
+    /// The file system in this file.
+    #[track_caller]
+    pub fn of_image(image: &Path, at: &Path) -> Mount {
+        Mount::new(at, &["-o", "loop", &image.display().to_string()])
     }
 
     #[track_caller]
