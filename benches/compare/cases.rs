@@ -40,7 +40,7 @@ pub fn run(options: &Options, work: &Path, report: &mut Report) {
     for &sets in &options.sets {
         let tree = Tree::new(work.join("tree"), sets, Source::Certbot).with(certsync);
         let rounds = rounds(options, sets);
-        first_install(&tree, if sets >= LARGE { rounds.min(3) } else { rounds.min(5) }, report);
+        first_install(&tree, rounds.min(if sets > LARGE { 2 } else { 5 }), report);
         tree.copy();
         tree.settle();
         let mut others = Vec::new();
