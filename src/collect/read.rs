@@ -7,6 +7,8 @@ use crate::material::{Judging, Material, Refusal, judge, kind_of};
 use crate::spec::{Accept, Desired, DesiredSet, Limits, Matcher};
 use crate::state::{Acl, Cache, Known, State};
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// What was found at a set's source.
 pub enum Found {
@@ -36,16 +38,16 @@ pub fn collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accept
 fn try_collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, cache: &mut Cache, now: i64) -> Result<Found> {
     let known = state.sets.get(&set.name);
     let new_install = set.installs.iter().any(|install| state.install(&set.name, &install.dest).is_none_or(|i| i.current.is_none()));
-    let reader = Reader::open(set, &desired.limits)?;
-    let digest = reader.digest(cache)?;
-    if let Some(known) = known
+    // Whether a fault met here stays is seen when everything is read.
+    if let Ok(digest) = Reader::open(set, &desired.limits)?.digest(cache)
+        && let Some(known) = known
         && known.digest == digest
         && known.judged == set.judged_hash(&desired.revoked)
         && !new_install
     {
         return Ok(Found::Same(digest));
     }
-    let material = reader.material(cache)?;
+    let material = whole(set, &desired.limits, cache)?;
     let mut accept = set.accept.clone();
     accept.extend(once.get(&set.name).into_iter().flatten());
     let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: known.map(|k| &k.facts), now };
@@ -60,7 +62,7 @@ fn try_collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accept
 /// # Errors
 /// Kind `Source`.
 pub fn reread(set: &DesiredSet, limits: &Limits, digest: &Digest, cache: &mut Cache) -> Result<Option<Material>> {
-    let material = Reader::open(set, limits)?.material(cache)?;
+    let material = whole(set, limits, cache)?;
     Ok((material.digest() == *digest).then_some(material))
 }
 
@@ -78,6 +80,34 @@ fn refusal(set: &DesiredSet, refusals: &[Refusal]) -> Error {
 
 /// How often a source that changes under the reader is read again.
 const TRIES: u32 = 5;
+/// How long it is left alone before that.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Everything as it was at one moment: looked at again after the read, and read again if anything moved in between, if a file
+/// went or another directory came in its place.
+fn whole(set: &DesiredSet, limits: &Limits, cache: &mut Cache) -> Result<Material> {
+    let mut last = None;
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            sleep(PAUSE);
+        }
+        let reader = Reader::open(set, limits)?;
+        match reader.list() {
+            Ok(before) => match reader.contents(&before, cache) {
+                Ok(Some(material)) if reader.is_steady(&before) => return Ok(material),
+                // It cannot be read though nothing moves.
+                Err(error) if reader.is_steady(&before) => return Err(error),
+                read => last = read.err(),
+            },
+            Err(error) if reader.source.is_in_place() => return Err(error),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| {
+        Error::new(ErrorKind::Source, set.source.to_string(), "changes faster than it can be read")
+            .hint("try again when the renewal is through")
+    }))
+}
 
 struct Reader<'a> {
     set: &'a DesiredSet,
@@ -128,22 +158,21 @@ impl<'a> Reader<'a> {
         Ok((bytes, sha256, stat))
     }
 
-    /// Everything as it was at one moment: listed again after the read, and read again if anything moved in between.
-    fn material(&self, cache: &mut Cache) -> Result<Material> {
-        for _ in 0..TRIES {
-            let before = self.list()?;
-            let mut files = Vec::with_capacity(before.len());
-            let mut steady = true;
-            for file in &before {
-                let (bytes, _, stat) = self.read(file, cache)?;
-                steady &= stat == file.stat;
-                files.push((file.path.clone(), bytes));
+    /// Every file's content; nothing where one is not as it was listed.
+    fn contents(&self, listed: &[SourceFile], cache: &mut Cache) -> Result<Option<Material>> {
+        let mut files = Vec::with_capacity(listed.len());
+        for file in listed {
+            let (bytes, _, stat) = self.read(file, cache)?;
+            if stat != file.stat {
+                return Ok(None);
             }
-            if steady && self.list()? == before {
-                return Ok(Material::new(files));
-            }
+            files.push((file.path.clone(), bytes));
         }
-        Err(Error::new(ErrorKind::Source, self.set.source.to_string(), "changes faster than it can be read")
-            .hint("try again when the renewal is through"))
+        Ok(Some(Material::new(files)))
+    }
+
+    /// Whether everything is still as it was listed, where the spec says that it is.
+    fn is_steady(&self, listed: &[SourceFile]) -> bool {
+        self.list().is_ok_and(|now| now == listed) && self.source.is_in_place()
     }
 }

@@ -114,6 +114,12 @@ impl Source {
         Ok((read_whole(fd, &stat, limit).map_err(|error| at(who, &error))?, stat))
     }
 
+    /// Whether its path still leads here: the directory itself may have been exchanged, and the old one be on its way out.
+    pub fn is_in_place(&self) -> bool {
+        let inode = |source: &Source| source.spot.dir.stat().ok().map(|stat| (stat.dev, stat.ino));
+        Source::open(&self.path).is_ok_and(|now| inode(&now).is_some() && inode(&now) == inode(self))
+    }
+
     /// Whether content stamps of the file system can be trusted for the cache. A file on another device than the directory
     /// settles it, with a no, as soon as [`Source::files`] has met one on a file system that is not known to be sound.
     pub fn stamps_are_sound(&self) -> bool {

@@ -229,3 +229,41 @@ fn a_source_that_changes_all_the_time_is_never_half_installed() {
         assert_eq!(halves, 0, "half a pair");
     });
 }
+
+/// Plans again and again while `renew` is called every few milliseconds; none of them may find half a source.
+#[track_caller]
+fn never_found_half(host: &Host, renew: impl Fn(usize) + Sync) {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                renew(number);
+                std::thread::sleep(std::time::Duration::from_millis(40));
+            }
+        });
+        let runs: Vec<_> = (0..30).map(|_| host.plan()).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        for run in runs {
+            assert_eq!(run.status, 2, "{}", run.stderr);
+        }
+    });
+}
+
+#[test]
+fn a_source_directory_that_is_exchanged_and_removed_while_it_is_read_is_read_again() {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    let (host, _) = Host::one("");
+    let pairs = [Pair::new("site.test", 1), Pair::new("site.test", 2)];
+    never_found_half(&host, |number| {
+        host.source("new", &pairs[number % 2]);
+        renameat2(AT_FDCWD, &host.at("new"), AT_FDCWD, &host.at("live"), RenameFlags::RENAME_EXCHANGE).expect("exchanged");
+        for name in ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"] {
+            host.remove(&format!("new/{name}"));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        host.remove("new");
+    });
+}
