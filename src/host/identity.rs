@@ -113,10 +113,14 @@ impl Account {
     }
 }
 
-/// Asked at every step, and the same throughout: certsync never changes its effective uid.
 fn runs_as_root() -> bool {
-    static ROOT: OnceLock<bool> = OnceLock::new();
-    *ROOT.get_or_init(|| geteuid().is_root())
+    me() == 0
+}
+
+/// The effective uid. Asked at every step, and the same throughout: certsync never changes it.
+pub(super) fn me() -> u32 {
+    static ME: OnceLock<u32> = OnceLock::new();
+    *ME.get_or_init(|| geteuid().as_raw())
 }
 
 /// setfsuid(2) tells nothing but the value before: asking twice shows whether the first one was heard.

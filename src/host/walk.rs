@@ -1,5 +1,6 @@
 //! The walk to a `dest`: every step from `/` relative to a checked descriptor.
 
+use super::identity::me;
 use super::{Dir, Durability, Kind, Stat, users};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
 use nix::unistd::{getegid, geteuid};
@@ -32,7 +33,7 @@ impl Walk {
     /// Whether nobody else can exchange what we make in the deepest directory that exists.
     pub(super) fn keeps_ours(&self) -> io::Result<bool> {
         let here = self.dir.stat()?;
-        Ok(self.loose.is_none() && mover(&here, &Stat { uid: geteuid().as_raw(), ..here }).is_none())
+        Ok(self.loose.is_none() && mover(&here, &Stat { uid: me(), ..here }).is_none())
     }
 }
 
@@ -219,7 +220,7 @@ impl Place {
     }
 
     fn trust_link(&self, name: &str, link: &Stat, holder: &Stat) -> Result<()> {
-        let me = geteuid().as_raw();
+        let me = me();
         let why = if link.uid != 0 && link.uid != me {
             format!("it belongs to {}", users::user_name(link.uid))
         } else if holder.uid != 0 && holder.uid != me {
@@ -238,7 +239,7 @@ impl Place {
     /// Whether only root and the running user may write to the directory above the last one, and to all above that.
     fn parent_is_safe(&self) -> bool {
         let above = self.stats.len().checked_sub(2).and_then(|above| self.stats.get(above));
-        self.loose.is_none() && above.is_none_or(|parent| !parent.is_writable_by_others(geteuid().as_raw()))
+        self.loose.is_none() && above.is_none_or(|parent| !parent.is_writable_by_others(me()))
     }
 
     /// The first directory on the way in which others may exchange the next one.
@@ -290,7 +291,7 @@ impl Place {
 /// Who else than root and the running user may put another directory of anybody's in the place of `below`. In a sticky directory
 /// only the owners of an entry and of the directory may (unlink(2), EPERM).
 fn mover(above: &Stat, below: &Stat) -> Option<u32> {
-    let me = geteuid().as_raw();
+    let me = me();
     let is_ours = |uid: u32| uid == 0 || uid == me;
     if !is_ours(above.uid) {
         return Some(above.uid);

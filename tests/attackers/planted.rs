@@ -62,12 +62,12 @@ const STEPS: [&str; 15] = [
     "state/store",
 ];
 
-/// When it is there.
+/// Before which run it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Time {
-    BeforeTheFirst,
-    BeforeARenewal,
-    BeforeAFirstAfterALoss,
+    First,
+    Renewal,
+    AfterALoss,
 }
 
 fn plant(scene: &Scene, kind: Kind, path: &Path) {
@@ -114,10 +114,10 @@ fn can_be(step: &str, kind: Kind, time: Time) -> bool {
     }
     let inside = step.contains("/.certsync/") || step == "state/store";
     match time {
-        Time::BeforeTheFirst => !inside,
-        Time::BeforeARenewal => true,
+        Time::First => !inside,
+        Time::Renewal => true,
         // The state is lost: what is there is all there is to go by.
-        Time::BeforeAFirstAfterALoss => step != "state/store" && !step.starts_with("his/live"),
+        Time::AfterALoss => step != "state/store" && !step.starts_with("his/live"),
     }
 }
 
@@ -129,12 +129,12 @@ fn try_one(step: &str, kind: Kind, layout: &str, time: Time) {
     let spec = scene.host.read("certsync.yaml").replace("source: live", "source: his/live");
     scene.host.spec(&spec);
     scene.keep("kept");
-    if time != Time::BeforeTheFirst {
+    if time != Time::First {
         assert_eq!(scene.run(&["apply"]).status.code(), Some(0), "{when}");
         scene.host.source("his/live", &super::pairs::Pair::new("site.test", 2));
     }
-    let generation = if time == Time::BeforeTheFirst { String::new() } else { scene.host.current("his/sub/ssl", "site") };
-    if time == Time::BeforeAFirstAfterALoss {
+    let generation = if time == Time::First { String::new() } else { scene.host.current("his/sub/ssl", "site") };
+    if time == Time::AfterALoss {
         scene.host.remove("state");
     }
     let path = scene.host.at(&step.replace("GEN", &generation));
@@ -182,7 +182,7 @@ fn what_is_planted_at_a_step_leads_certsync_nowhere() {
 fn every_thing_at_every_step() {
     let every = if in_full() { 1 } else { 17 };
     let (mut number, mut tried) = (0, 0);
-    for time in [Time::BeforeTheFirst, Time::BeforeARenewal, Time::BeforeAFirstAfterALoss] {
+    for time in [Time::First, Time::Renewal, Time::AfterALoss] {
         for layout in ["generations", "flat"] {
             for step in STEPS {
                 for kind in KINDS.into_iter().filter(|kind| can_be(step, *kind, time)) {
