@@ -5,7 +5,7 @@ use std::fs;
 
 /// How far apart the bytes are that are changed; `scripts/prove lost-state` changes each.
 fn step() -> usize {
-    if std::env::var_os("CERTSYNC_PROVE").is_some() { 1 } else { 151 }
+    std::env::var("CERTSYNC_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(151)
 }
 
 /// The state is replaced, one apply is made, and then what is installed must be right and no hook have run twice. A state that
