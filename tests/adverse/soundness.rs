@@ -64,25 +64,31 @@ impl Round<'_> {
         let after = if self.before == State::Installed { State::Changed } else { State::Installed };
         let (mut moment, mut tried, mut missed) = (first, 0, Vec::new());
         loop {
-            let (mut seen, mut last) = (0, State::Installed);
+            // Fresh stamps, or certsync would pass the set over and look at nothing.
+            arena.flip(after);
+            arena.flip(self.before);
+            let (mut seen, mut last) = (0, self.before);
             let at = arena.host.dir().to_owned();
             let status = held(arena.host.command(&["apply", "-q"]), &at, self.attack.set, |number| {
                 seen = number + 1;
                 if number < moment {
                     arena.flip(after);
                     arena.flip(self.before);
-                    last = self.before;
                 } else if number == moment {
                     arena.flip(after);
                     last = after;
                 }
             });
+            if last == self.before {
+                arena.flip(after);
+                last = after;
+            }
             // Whatever it finds, it must not be confused for good: the next one has to see all.
             assert!(matches!(status.code(), Some(0 | 1)), "{status}");
             tried += 1;
             missed.extend(arena.end(last).into_iter().map(|miss| format!("moment {moment} of {seen}: {miss}")));
             moment += stride();
-            if moment >= seen.clamp(8, MOST_MOMENTS) {
+            if moment > seen.min(MOST_MOMENTS) {
                 assert!(arena.flips >= tried, "{} was at work {} times in {tried} runs", self.attack.set, arena.flips);
                 return (tried, missed);
             }
