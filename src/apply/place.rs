@@ -108,15 +108,17 @@ fn owner_text(us: &str) -> String {
     format!("{us}\n")
 }
 
-/// Removes what a run left here that was killed while it made a folder: it holds an `owner` file at most.
+/// Removes what a run left here that was killed while it made a folder: it holds an `owner` file at most. Where others may write,
+/// nothing is made in this way, and such a folder is somebody else's.
 pub(super) fn sweep(dir: &Dir) -> io::Result<()> {
+    if dir.is_exposed()? {
+        return Ok(());
+    }
     let own = users::running_user().uid;
     for entry in dir.entries()?.into_iter().filter(|entry| entry.kind == Kind::Dir && is_leftover(&entry.name)) {
         let Some(left) = dir.find_dir(&entry.name)?.filter(|left| left.stat().is_ok_and(|stat| stat.uid == own)) else { continue };
-        // Others may write here: what is removed by name can by now be something else, and must be empty.
         if left.entries()?.iter().all(|entry| entry.name == OWNER_FILE) {
-            left.unlink(OsStr::new(OWNER_FILE))?;
-            let _ = dir.remove_dir(&entry.name);
+            dir.remove_tree(&entry.name)?;
         }
     }
     Ok(())

@@ -150,8 +150,7 @@ impl Dir {
     pub fn make_filled_dir(&self, name: &OsStr, fill: impl FnOnce(&Dir) -> io::Result<()>) -> io::Result<Dir> {
         self.sweep_unfinished();
         let hidden = OsString::from(unique(".new-"));
-        let exposed = geteuid().is_root() && self.stat()?.is_writable_by_others(0);
-        let dir = if exposed {
+        let dir = if self.is_exposed()? {
             let cover = self.make_cover(&hidden)?;
             let made = cover.make_and_move(&hidden, self, name, fill);
             // Empty again, or not the one that was made.
@@ -165,6 +164,11 @@ impl Dir {
             return Err(exchanged());
         }
         Ok(dir)
+    }
+
+    /// Whether others than root, where root runs, could put something else at a name in this directory.
+    pub fn is_exposed(&self) -> io::Result<bool> {
+        Ok(geteuid().is_root() && self.stat()?.is_writable_by_others(0))
     }
 
     fn make_and_move(&self, hidden: &OsStr, into: &Dir, name: &OsStr, fill: impl FnOnce(&Dir) -> io::Result<()>) -> io::Result<Dir> {

@@ -109,6 +109,21 @@ fn what_he_moved_into_a_generation_is_not_emptied_for_him() {
 }
 
 #[test]
+fn a_folder_of_roots_with_a_name_for_something_unfinished_keeps_what_is_in_it() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new("dest: his/ssl");
+    fs::create_dir(scene.host.at("his/ssl")).expect("a directory");
+    scene.host.write("his/ssl/kept/owner", "root's own words\n");
+    scene.give("his/ssl");
+    let kept = held(&scene.host.at("his/ssl/kept"));
+    rename(scene.host.at("his/ssl/kept"), scene.host.at("his/ssl/.new-2147483647-2-3")).expect("he moves it");
+    assert_eq!(scene.run(&["apply"]).status.code(), Some(0));
+    scene.survives_as("his/ssl/kept", &kept, "swept");
+}
+
+#[test]
 fn a_folder_in_the_place_of_a_file_that_was_just_adopted_stays() {
     if !is_root() {
         return;
