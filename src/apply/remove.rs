@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 
-/// Deletes the files of these orphaned places, then what certsync keeps of the set; other files stay.
+/// Deletes the files of these orphaned places, then what certsync keeps of the set; other files stay. What the state forgets is
+/// gone from the disk, so that no power cut brings back what nobody knows any more.
 ///
 /// # Errors
 /// The first place that could not be cleared; those before it are cleared and forgotten.
@@ -25,9 +26,11 @@ pub fn remove(state: &mut State, state_dir: &Dir, at: &AbsPath, set: &SetName, d
         state.save(state_dir, at)?;
     }
     if state.installs.iter().all(|install| install.set != *set) {
+        // As long as the state knows the set, a removal that was cut off can be asked for again: no key is left behind unknown.
+        Store::new(state_dir, at).purge(set, &BTreeSet::new())?;
+        Store::new(state_dir, at).flush()?;
         state.sets.remove(set);
         state.save(state_dir, at)?;
-        Store::new(state_dir, at).purge(set, &BTreeSet::new())?;
     }
     Ok(())
 }
@@ -38,14 +41,14 @@ fn clear(recorded: &InstallState) -> Result<()> {
         return Ok(());
     }
     let wrong = |e: io::Error| Error::io(ErrorKind::Install, &recorded.dest, &e);
-    let Some(meta) = own_dir(&walked.dir, META).map_err(wrong)? else { return Ok(()) };
+    let Some(meta) = own_dir(&walked.dir, META).map_err(wrong)? else { return leave_dest(recorded, walked.dir).map_err(wrong) };
     if own_dir(&meta, recorded.set.as_str()).map_err(wrong)?.is_some() {
         let place = place::open(&recorded.dest, &recorded.set)?;
         if let Some(entry) = place.set.entries().map_err(wrong)?.iter().find(|entry| is_foreign_folder(entry)) {
             return Err(wrong(foreign(entry)));
         }
         names(&place, recorded).map_err(wrong)?;
-        meta.remove_tree(OsStr::new(recorded.set.as_str())).map_err(wrong)?;
+        meta.remove_tree(OsStr::new(recorded.set.as_str())).and_then(|()| meta.sync()).map_err(wrong)?;
     }
     leave(recorded, walked.dir, &meta).map_err(wrong)
 }
@@ -82,7 +85,7 @@ fn empty_folders(place: &place::Place, files: &[RelPath]) {
     }
 }
 
-/// Where no other set is left, certsync's own folder goes, and with it a `dest` that certsync made and that is empty.
+/// Where no other set is left, certsync's own folder goes, and with it an empty `dest` of its making.
 fn leave(recorded: &InstallState, dest: Dir, meta: &Dir) -> io::Result<()> {
     if meta.entries()?.iter().any(|entry| entry.kind == Kind::Dir) {
         return Ok(());
@@ -90,12 +93,18 @@ fn leave(recorded: &InstallState, dest: Dir, meta: &Dir) -> io::Result<()> {
     meta.unlink(OsStr::new(OWNER_FILE))?;
     dest.remove_dir(OsStr::new(META))?;
     dest.sync()?;
+    leave_dest(recorded, dest)
+}
+
+/// A `dest` that certsync made goes when it is empty.
+fn leave_dest(recorded: &InstallState, dest: Dir) -> io::Result<()> {
     let stat = dest.stat()?;
     let made = recorded.made.is_some_and(|made| (made.dev, made.ino) == (stat.dev, stat.ino));
     if made && dest.entries()?.is_empty() {
         drop(dest);
         if let Ok((parent, name)) = walk::make_parents(&recorded.dest, Durability::OnDisk) {
             parent.remove_dir(OsStr::new(&name))?;
+            parent.sync()?;
         }
     }
     Ok(())

@@ -43,8 +43,10 @@ fn removed(session: &mut Session, options: &RemoveOptions) -> Result<Report, Sto
         .filter(|install| install.set == *set && !wanted(&install.dest))
         .map(|install| install.dest.clone())
         .collect();
-    if orphaned.is_empty() {
-        let known = named.sets.iter().any(|one| one.name == *set);
+    let known = named.sets.iter().any(|one| one.name == *set);
+    // A removal that was cut off has left the set without a place, but not yet forgotten.
+    let begun = !known && session.state.sets.contains_key(set) && session.state.installs_of(set).is_empty();
+    if orphaned.is_empty() && !begun {
         let cause = if known { "belongs to this host: only an orphaned set is removed" } else { "is not installed here" };
         let hint = if known { "take it out of the spec first" } else { "certsync status lists what is" };
         return Err(Error::new(ErrorKind::State, set.to_string(), cause).hint(hint).into());

@@ -2,6 +2,7 @@
 
 use super::host::Host;
 use super::pairs::Pair;
+use super::points::{Kind, Loss};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -46,6 +47,8 @@ pub struct Bench {
     pub places: Vec<Place>,
     /// Names that must be gone in the end.
     pub gone: Vec<&'static str>,
+    /// Names that must be gone when the command, given once more, has come to its end.
+    pub gone_at_last: Vec<&'static str>,
     /// What the hook is expected to have seen, in files of the host.
     pub hook_sees: Vec<&'static str>,
     /// The source that may be lost without harm to a run that was announced.
@@ -76,6 +79,7 @@ impl Bench {
             host,
             places: Vec::new(),
             gone: Vec::new(),
+            gone_at_last: Vec::new(),
             hook_sees: Vec::new(),
             sources: vec!["live"],
             turn: 0,
@@ -228,6 +232,29 @@ impl Bench {
             return Err(format!("the hook has not succeeded for what is installed: {} bytes seen, {} there", seen.len(), is_there.len()));
         }
         self.strangers_are_left_alone()
+    }
+
+    /// The command, given once more after a fault, comes to its end; or it had come there already, and says so.
+    pub fn comes_to_its_end(&self, command: &[&str], kind: Kind) -> Found<()> {
+        let output = self.call(command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() && !said.contains("is not installed here") {
+            return Err(format!("given once more: {said}"));
+        }
+        self.is_gone(kind)?;
+        self.is_settled(Ends::Settled)?;
+        nothing_left(self.host.dir())
+    }
+
+    /// Whether the command has come to its end.
+    pub fn is_gone(&self, kind: Kind) -> Found<()> {
+        // A directory that a played power cut brings back has another inode, by which certsync no longer knows it for its own.
+        let may_be_empty = kind == Kind::PowerCut(Loss::All);
+        let is_there = |name: &&&str| self.host.has(name) && !(may_be_empty && fs::remove_dir(self.host.at(name)).is_ok());
+        match self.gone_at_last.iter().find(is_there) {
+            Some(name) => Err(format!("{name} is still there")),
+            None => Ok(()),
+        }
     }
 
     fn seen_at(&self, path: &str) -> String {

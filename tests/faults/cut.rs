@@ -6,6 +6,7 @@ use super::power::{There, Volatile, at_risk, tree};
 use super::trace::Call;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
 
@@ -35,7 +36,7 @@ impl Before {
                     let former = self.copy.path().join("host").join(path.strip_prefix(host).expect("a path of the host"));
                     // What stood there has its name again, if the directory has.
                     if former.symlink_metadata().is_ok() && path.parent().is_some_and(Path::exists) {
-                        copy_all(&former, path);
+                        bring_back(&former, path);
                     }
                 }
             }
@@ -46,6 +47,18 @@ impl Before {
 fn copy_all(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg("-T").arg(from).arg(to).status().expect("cp runs");
     assert!(status.success(), "cp {} {}", from.display(), to.display());
+}
+
+/// A directory comes back empty: what was in it is at risk by itself.
+fn bring_back(former: &Path, path: &Path) {
+    let there = former.symlink_metadata().expect("metadata");
+    if there.is_dir() {
+        fs::create_dir(path).expect("a directory comes back");
+        fs::set_permissions(path, there.permissions()).expect("its mode is set");
+        chown(path, Some(there.uid()), Some(there.gid())).expect("its owner is set");
+    } else {
+        copy_all(former, path);
+    }
 }
 
 fn empty(path: &Path) {

@@ -62,6 +62,7 @@ every_call! {
     drift: DRIFT,
     a_rollback: ROLLBACK,
     a_prune: PRUNE,
+    a_removal: REMOVE,
     a_failing_check: CHECK,
     a_failing_check_of_flat_installs: CHECK_FLAT,
 }

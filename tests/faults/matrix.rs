@@ -121,7 +121,8 @@ fn judge(scenario: &Scenario, point: &Point, bench: &Bench, output: &Output) -> 
     if scenario.without_source {
         bench.rolls_forward()?;
     }
-    bench.recovers(scenario.ends)
+    bench.recovers(scenario.ends)?;
+    if bench.gone_at_last.is_empty() { Ok(()) } else { bench.comes_to_its_end(scenario.command, point.kind) }
 }
 
 /// A run that met an error says so and exits non-zero; or all is in place nevertheless, and it says at least a warning.
@@ -129,7 +130,7 @@ fn says_so(scenario: &Scenario, error: &str, point: &Point, bench: &Bench, outpu
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(0) => {
-            bench.is_settled(Ends::Settled).map_err(|why| format!("exit status 0, but {why}"))?;
+            bench.is_settled(Ends::Settled).and_then(|()| bench.is_gone(point.kind)).map_err(|why| format!("exit status 0, but {why}"))?;
             // What was interrupted is simply done again.
             let again = error == "EINTR" && point.call == "write";
             let warned = said.contains("WARN ")

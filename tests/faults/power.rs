@@ -150,16 +150,20 @@ impl Model {
 
     fn synced(&mut self, call: &Call) {
         let Some(synced) = call.path_of(0) else { return };
-        self.volatile.retain(|(path, what)| match what {
-            Volatile::Content => path != synced,
-            Volatile::Name => parent(path) != synced,
-        });
+        let is_done = |path: &str, what: Volatile| match what {
+            Volatile::Content => path == synced,
+            Volatile::Name => parent(path) == synced,
+        };
+        let done: Vec<String> = self.volatile.iter().filter(|(path, what)| is_done(path, *what)).map(|(path, _)| path.clone()).collect();
+        let gone: Vec<&String> = done.iter().filter(|path| !self.there.contains_key(*path)).collect();
+        self.volatile.retain(|(path, what)| !is_done(path, *what) && !gone.iter().any(|gone| is_below(path, gone)));
     }
 
     fn unlinked(&mut self, call: &Call) {
         let Some(gone) = call.at(0, 1) else { return };
         self.there.remove(&gone);
-        self.volatile.retain(|(path, _)| !is_below(path, &gone));
+        // The names that a directory lost before it went can come back with it.
+        self.volatile.retain(|(path, what)| !is_below(path, &gone) || *what == Volatile::Name);
         self.unsure(Some(&gone), Volatile::Name);
     }
 

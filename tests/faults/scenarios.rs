@@ -409,3 +409,34 @@ fn many_are_there(bench: &mut Bench) {
         bench.settle();
     }
 }
+
+pub const REMOVE: Scenario =
+    Scenario { name: "remove", command: &["remove", "site"], start: remove_start, arm: remove, ends: Ends::Settled, without_source: false };
+
+const SIDE: &str = "\
+version: 1
+certs:
+  side:
+    source: live-side
+    accept: [older]
+    install: { dest: ssl, files: { side-cert.pem: [fullchain.pem], side-key.pem: [privkey.pem] } }
+";
+
+fn remove_start(bench: &mut Bench) {
+    bench.strangers_in("ssl");
+}
+
+/// A set leaves the spec; in one dest it has a neighbour and is in the way of others, the other dest is its own, and flat.
+fn remove(bench: &mut Bench) {
+    let (before, now) = bench.turn("site");
+    bench.put("live-side", pair("side", 0));
+    for pair in [before, now] {
+        bench.put("live", pair);
+        let site = "  site:\n    source: live\n    accept: [older]\n    install: [{ dest: ssl }, { dest: own, layout: flat }]\n";
+        bench.host.spec(&format!("{SIDE}{site}"));
+        bench.settle();
+    }
+    bench.host.spec(SIDE);
+    bench.places = vec![place("side", "ssl", Some(pair("side", 0)), pair("side", 0))];
+    bench.gone_at_last = vec!["ssl/fullchain.pem", "ssl/privkey.pem", "ssl/.certsync/site", "own", "state/store/site"];
+}
