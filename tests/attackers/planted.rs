@@ -109,7 +109,8 @@ fn plant(scene: &Scene, kind: Kind, path: &Path) {
 /// Whether this can be: his generation must be there to be planted in, a first install has none.
 fn can_be(step: &str, kind: Kind, time: Time) -> bool {
     // What root mounts at the dest itself is the dest.
-    if kind == Kind::Mount && !step.starts_with("his/sub/ssl/") {
+    // What it mounts at `current` is the generation's.
+    if kind == Kind::Mount && (!step.starts_with("his/sub/ssl/") || step.ends_with("/current")) {
         return false;
     }
     let inside = step.contains("/.certsync/") || step == "state/store";
