@@ -128,7 +128,7 @@ fn another_file_system_mounted_in_the_place_of_a_dest_or_a_source_is_seen() {
         host.apply().has_status(2);
         host.quiet();
         host.shows("ssl", newer);
-        assert_eq!(host.has("ssl/.certsync"), true);
+        assert!(host.has("ssl/.certsync"));
         // And away again: the dest below is as old as it was, the source too old to go back to.
         drop(bind);
         if place == "live" {

@@ -74,7 +74,7 @@ pub const ATTACKS: &[Attack] = &[
     source("source-written", plain, |at, n| write_over(&at.source(SERIAL), n)),
     source("source-made-again", plain, |at, n| make_again(&at.source(SERIAL), n)),
     source("source-moved-over", plain, |at, n| move_over(at, &at.source(SERIAL), n)),
-    source("source-hard-link", hard_links, |at, n| hard_link(at, n)),
+    source("source-hard-link", hard_links, hard_link),
     source("source-swapped", plain, |at, n| swap(&at.source(""), &at.spare("source"), SERIAL, n)),
     source("source-folder-swapped", nested, |at, n| swap(&at.source("sub/deep"), &at.spare("deep"), SERIAL, n)),
     source("source-file-comes", plain, comes_and_goes),
