@@ -138,7 +138,11 @@ fn try_one(step: &str, kind: Kind, layout: &str, time: Time) {
     if time == Time::AfterALoss {
         scene.host.remove("state");
     }
-    let path = scene.host.at(&step.replace("GEN", &generation));
+    let mut path = scene.host.at(&step.replace("GEN", &generation));
+    if kind == Kind::Mount {
+        // A mount at a link is one at what it leads to.
+        path = fs::canonicalize(&path).unwrap_or(path);
+    }
     plant(&scene, kind, &path);
     let (fortress, kept): (Held, Held) = (scene.fortress(), held(&scene.host.at("kept")));
     let planted: Held = if matches!(kind, Kind::RootsDirectory | Kind::RootsFile) { held(&path) } else { Held::new() };

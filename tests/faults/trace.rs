@@ -245,6 +245,8 @@ fn steady(path: &str) -> String {
             ".new".to_owned()
         } else if step.starts_with(".trash-") {
             ".trash".to_owned()
+        } else if step.starts_with(".taken-") {
+            ".taken".to_owned()
         } else if step.starts_with("certsync-") && step.len() > 24 {
             "TEMPORARY".to_owned()
         } else if step.get(..64).is_some_and(|digest| is_hex(digest, 64)) {
