@@ -150,6 +150,8 @@ fn within(text: &str, line: u32, column: u32, fault: &str) {
         assert_eq!(column, 0, "{fault}");
         return;
     }
+    // A carriage return alone ends a line in YAML.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.split('\n').collect();
     let found = lines.get(line as usize - 1).unwrap_or_else(|| panic!("line {line} of {} lines: {fault}", lines.len()));
     let end = found.chars().count() as u32 + 1;

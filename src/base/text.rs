@@ -25,10 +25,11 @@ pub fn escape(name: &OsStr) -> String {
     out
 }
 
-/// Line and column (in characters), both from 1, of the first byte that is not UTF-8; none where all of it is.
+/// Line and column (in characters), both from 1, of the first byte that is not UTF-8; none where all of it is. Lines are
+/// those of YAML: a carriage return alone ends one.
 pub fn not_utf8(bytes: &[u8]) -> Option<(u32, u32)> {
     let good = std::str::from_utf8(bytes).err()?.valid_up_to();
-    let before = String::from_utf8_lossy(&bytes[..good]);
+    let before = String::from_utf8_lossy(&bytes[..good]).replace("\r\n", "\n").replace('\r', "\n");
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     Some((u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX)))
@@ -89,6 +90,7 @@ mod tests {
         assert_eq!(not_utf8("a\nü".as_bytes()), None);
         assert_eq!(not_utf8("a\nüb\u{1f600}\nxy".as_bytes().iter().chain(b"\xe9").copied().collect::<Vec<u8>>().as_slice()), Some((3, 3)));
         assert_eq!(not_utf8(b"\xff\xfe"), Some((1, 1)));
+        assert_eq!(not_utf8(b"a\r\nb\rcd\xff"), Some((3, 3)));
     }
 
     #[test]

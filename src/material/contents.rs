@@ -47,8 +47,13 @@ impl Contents {
             return found;
         }
         let pem = pem::read(bytes);
-        let items: Vec<Item> = pem.blocks.iter().map(item).collect();
-        let kind = kind(&items, &pem);
+        let mut items: Vec<Item> = pem.blocks.iter().map(item).collect();
+        let mut kind = kind(&items, &pem);
+        // Whatever follows a key in DER, the programs that use it read the key.
+        if let Some(key) = Reader::new(bytes).take(tag::SEQUENCE).and_then(|first| key::read_der(first.whole)) {
+            items.insert(0, Item::Key(key));
+            kind = FileKind::PrivateKey;
+        }
         Contents { items, kind }
     }
 
@@ -113,7 +118,7 @@ fn item(block: &Block) -> Item {
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
             whole(X509CertificationRequest::from_der(der).ok()).map(|()| Item::Csr(der.to_vec()))
         }
-        "DH PARAMETERS" | "X9.42 DH PARAMETERS" => dh(der),
+        "DH PARAMETERS" | "X9.42 DH PARAMETERS" => dh(label, der),
         "EC PARAMETERS" => is_curve_name(der).then_some(Item::Parameters),
         _ => Some(Item::Other(label.into())),
     };
@@ -125,10 +130,17 @@ fn whole<T>(parsed: Option<(&[u8], T)>) -> Option<()> {
     parsed.filter(|(rest, _)| rest.is_empty()).map(|_| ())
 }
 
-/// DHParameter (PKCS #3) and DomainParameters (RFC 3279, 2.3.3) both begin with the prime.
-fn dh(der: &[u8]) -> Option<Item> {
-    let prime = sequence(der)?.unsigned()?;
-    Some(Item::DhParameters(bit_length(prime), ContentHash::of(der)))
+/// DHParameter (PKCS #3, 9) is a prime, a base and perhaps a small length; DomainParameters (RFC 3279, 2.3.3) go on otherwise
+/// and also begin with the prime. Private keys begin with a small number.
+fn dh(label: &str, der: &[u8]) -> Option<Item> {
+    const SHORTEST: usize = 256;
+    let mut numbers = sequence(der)?;
+    let (prime, _base) = (numbers.unsigned()?, numbers.unsigned()?);
+    let is_whole = match label {
+        "DH PARAMETERS" => numbers.rest().is_empty() || (numbers.unsigned()?.len() <= 4 && numbers.rest().is_empty()),
+        _ => numbers.unsigned().is_some(),
+    };
+    (is_whole && bit_length(prime) >= SHORTEST).then(|| Item::DhParameters(bit_length(prime), ContentHash::of(der)))
 }
 
 /// A named curve and nothing else: explicit parameters are rare, and what is not looked into is not public.
@@ -198,6 +210,7 @@ mod tests {
             "Private-Key: (2048 bit)\n",
             "-----BEGIN PUBLIC KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PUBLIC KEY-----\n",
             "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n",
+            "-----BEGIN DH PARAMETERS-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END DH PARAMETERS-----\n",
             "-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----\n",
             "\0",
         ] {
@@ -205,5 +218,15 @@ mod tests {
         }
         assert_eq!(kind_of(b""), FileKind::Unrecognised);
         assert_eq!(kind_of(b"0"), FileKind::Unrecognised);
+    }
+
+    #[test]
+    fn a_key_in_der_is_one_whatever_follows_it() {
+        let key = [&[0x30, 46, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 34, 4, 32][..], &[7; 32]].concat();
+        for more in ["", "\n", "\0zr", PUBLIC] {
+            assert_eq!(kind_of(&[&key, more.as_bytes()].concat()), FileKind::PrivateKey, "{more:?}");
+        }
+        let contents = super::Contents::read(&[&key, &b"\n"[..], PUBLIC.as_bytes()].concat());
+        assert_eq!((contents.keys().count(), contents.items.len()), (1, 2));
     }
 }

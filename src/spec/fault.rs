@@ -142,7 +142,7 @@ impl Reporter {
     /// Makes a file known; the index is what its positions carry.
     pub(super) fn add_file(&self, name: &str, text: &str) -> u32 {
         let mut files = self.files.borrow_mut();
-        files.push(SourceText { name: printable(name), lines: text.lines().map(str::to_owned).collect() });
+        files.push(SourceText { name: printable(name), lines: lines(text) });
         u32::try_from(files.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -185,6 +185,12 @@ impl Reporter {
         let list: Vec<Fault> = found.into_iter().map(|found| render(&files, found)).collect();
         if list.is_empty() { None } else { Some(Faults { list, more }) }
     }
+}
+
+/// The lines as YAML counts them: a carriage return alone ends one too (YAML 1.2.2, 5.4).
+fn lines(text: &str) -> Vec<String> {
+    let each = text.split_inclusive('\n').map(|line| line.strip_suffix("\r\n").or(line.strip_suffix('\n')).unwrap_or(line));
+    each.flat_map(|line| line.split('\r').map(str::to_owned)).collect()
 }
 
 fn render(files: &[SourceText], found: Found) -> Fault {
@@ -271,13 +277,20 @@ fn distance(a: &[char], b: &[char]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pos, nearest, show};
+    use super::{Pos, lines, nearest, show};
 
     #[test]
     fn a_near_word_is_suggested_and_a_far_one_is_not() {
         assert_eq!(nearest("dset", ["dest", "owner"]), Some("dest"));
         assert_eq!(nearest("hook", ["hooks", "group"]), Some("hooks"));
         assert_eq!(nearest("zebra", ["dest", "owner"]), None);
+    }
+
+    #[test]
+    fn lines_are_counted_as_yaml_counts_them() {
+        assert_eq!(lines("a\nb\r\nc\rd\n\n"), ["a", "b", "c", "d", ""]);
+        assert_eq!(lines("a\r"), ["a", ""]);
+        assert_eq!(lines("a\r\r\nb"), ["a", "", "b"]);
     }
 
     #[test]
