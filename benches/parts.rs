@@ -16,11 +16,11 @@ use certsync::host::{Dir, Kind, Stat, clock, users, walk};
 use certsync::material::{FileKind, Judging, Material, SetFacts, judge};
 use certsync::observe::{Depth, How, observe};
 use certsync::plan::{Detail, Diffed, Paint, Plan, Report, Situation, Tense, Wanted, diff, json, text};
-use certsync::progress::{Kind as ProgressKind, Progress, ProgressChoice};
+use certsync::progress::ProgressChoice;
 use certsync::spec::{Desired, SpecInput, load};
 use certsync::state::requests::Scope;
-use certsync::state::{Acl, Belief, Cache, Known, State};
-use certsync::survey::{Keep, Retry, Sources, Stored, Survey};
+use certsync::state::{Acl, Belief, Cache, Known, Looked, State};
+use certsync::survey::{Keep, Look, Retry, Sources, Stored, Survey, quiet_sets};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use pairs::Pair;
 use std::collections::BTreeSet;
@@ -107,12 +107,12 @@ impl Site {
     }
 
     fn state(&self) -> State {
-        State::load(&self.dir(), &self.at, &self.desired.spec).expect("it is whole").expect("it is there")
+        State::load(&self.dir(), &self.at, &self.desired.spec, []).expect("it is whole").expect("it is there")
     }
 
     fn cache(&self) -> Cache {
         let bytes = std::fs::read(self.tree.dir().join("state/cache")).unwrap_or_default();
-        Cache::read(&bytes, &clock::boot_id(), Belief::Metadata)
+        Cache::read(bytes, &clock::boot_id(), Belief::Metadata)
     }
 
     fn plan(&self, state: &mut State, cache: &mut Cache) -> Plan {
@@ -121,15 +121,19 @@ impl Site {
             state,
             cache,
             store: None,
-            keep: Keep::InMemory,
-            scope: Scope::All,
-            sources: Sources::Read,
-            once: Accepted::new(),
-            retry: Retry::OnChange,
-            because: None,
+            look: Look {
+                keep: Keep::InMemory,
+                scope: Scope::All,
+                sources: Sources::Read,
+                once: Accepted::new(),
+                retry: Retry::OnChange,
+                because: None,
+                progress: ProgressChoice::Nowhere,
+            },
+            named: None,
+            quiet: BTreeSet::new(),
             us: self.at.to_string(),
             now: clock::unix_seconds(),
-            progress: Progress::new(ProgressChoice::Nowhere, ProgressKind::Looking, SOME),
             stored: Stored::Nothing,
         };
         survey.run().plan
@@ -139,13 +143,13 @@ impl Site {
 fn survey_parts(c: &mut Criterion) {
     let site = Site::installed(SOME);
     let state = site.state();
-    c.bench_function("survey with nothing to do, 100 sets", |b| {
+    c.bench_function("close survey with nothing to do, 100 sets", |b| {
         b.iter_batched(|| (state.clone(), site.cache()), |(mut state, mut cache)| site.plan(&mut state, &mut cache), BatchSize::LargeInput);
     });
     nothing_to_do(c, &site, &state);
     let new = Site::new(SOME);
     let empty = State::empty("host".into(), new.desired.spec.clone());
-    let report = Report::of_plan(&new.plan(&mut empty.clone(), &mut Cache::read(b"", "", Belief::Metadata)), None);
+    let report = Report::of_plan(&new.plan(&mut empty.clone(), &mut Cache::read(Vec::new(), "", Belief::Metadata)), None);
     assert_eq!(report.sets.len(), SOME, "every set is new");
     c.bench_function("plan as text, 100 new sets", |b| b.iter(|| text(&report, Tense::Plan, Paint::No, Detail::Changes)));
     c.bench_function("plan as JSON, 100 new sets", |b| b.iter(|| json(&report)));
@@ -155,11 +159,18 @@ fn survey_parts(c: &mut Criterion) {
 fn nothing_to_do(c: &mut Criterion, site: &Site, state: &State) {
     let recorded = state.installs.first().expect("an install");
     let digest = state.sets[&recorded.set].digest;
-    let (named, mut cache, us) = (certsync::collect::name_sets(&site.desired, state), site.cache(), site.at.to_string());
+    let (named, cache, us) = (certsync::collect::name_sets(&site.desired, state), site.cache(), site.at.to_string());
+    let quiet = || quiet_sets(&site.desired, &named, &cache, clock::unix_seconds()).len();
+    assert_eq!(quiet(), SOME, "every set is quiet");
+    c.bench_function("glance at quiet sets, 100 sets", |b| b.iter(quiet));
     let set = named.sets.iter().find(|set| set.name == recorded.set).expect("the set");
     let current = recorded.current.as_ref().map(|current| current.name.as_str());
     let how = How { depth: Depth::Metadata, us: &us, recorded: current, largest: site.desired.limits.set };
-    let mut look = || observe(&recorded.dest, &recorded.set, &[], &mut cache, how).expect("it can be looked at");
+    let mut contents = cache.contents(&recorded.set);
+    let mut look = || {
+        contents.trace.begin_place(0);
+        observe(&recorded.dest, &recorded.set, &[], &mut contents, how).expect("it can be looked at")
+    };
     let observed = look();
     c.bench_function("observe, 4 files", |b| b.iter(&mut look));
     let facts = SetFacts { leaves: Vec::new(), keys: Vec::new() };
@@ -216,17 +227,26 @@ fn cache(c: &mut Criterion) {
         ctime: i128::from(ino) + 1,
     };
     let known = Known { sha256: ContentHash::of(b"content"), kind: FileKind::Certificates, acl: Acl::Plain };
-    let mut full = Cache::read(b"", "boot", Belief::Metadata);
-    for ino in 0..8 * MANY as u64 {
-        full.record(&stat(ino), known, i128::MAX);
+    let mut full = Cache::read(Vec::new(), "boot", Belief::Metadata);
+    let name = |number: u64| format!("site{number}.test").parse::<SetName>().expect("a name");
+    for number in 0..MANY as u64 {
+        let mut contents = full.contents(&name(number));
+        (1..9).for_each(|ino| contents.record(&stat(8 * number + ino), known, i128::MAX));
+        full.keep(&name(number), contents, Looked::Everywhere);
     }
-    let bytes = full.bytes("boot");
+    let bytes = full.bytes("boot", None);
     let mut group = c.benchmark_group("cache");
     group.sample_size(20);
-    group.bench_function("load, 80,000 files", |b| b.iter(|| Cache::read(&bytes, "boot", Belief::Metadata)));
-    group.bench_function("write, 80,000 files", |b| b.iter(|| full.bytes("boot")));
-    let look_up = |mut cache: Cache| (0..8 * MANY as u64).filter(|ino| cache.find(&stat(*ino)).is_some()).count();
-    let loaded = || Cache::read(&bytes, "boot", Belief::Metadata);
+    group.bench_function("load, 80,000 files", |b| {
+        b.iter_batched(|| bytes.clone(), |bytes| Cache::read(bytes, "boot", Belief::Metadata), BatchSize::LargeInput)
+    });
+    group.bench_function("write, 80,000 files", |b| b.iter(|| full.bytes("boot", None)));
+    let of_set = |cache: &Cache, number: u64| {
+        let mut contents = cache.contents(&name(number));
+        (1..9).filter(|ino| contents.find(&stat(8 * number + ino)).is_some()).count()
+    };
+    let look_up = |cache: Cache| (0..MANY as u64).map(|number| of_set(&cache, number)).sum::<usize>();
+    let loaded = || Cache::read(bytes.clone(), "boot", Belief::Metadata);
     assert_eq!(look_up(loaded()), 8 * MANY);
     group.bench_function("look-ups, 80,000 files", |b| b.iter_batched(loaded, look_up, BatchSize::LargeInput));
     group.finish();

@@ -5,22 +5,23 @@ use crate::base::{AbsPath, Error, ErrorKind, KeyFingerprint, SetName};
 use crate::host::{Dir, Entry, Kind, unique};
 use crate::observe::{CURRENT, is_foreign_folder, is_leftover};
 use crate::plan::Outcome;
+use crate::progress::ProgressChoice;
 use crate::spec::DesiredSet;
 use crate::state::requests::Scope;
 use crate::state::{InstallState, Store, parse_generation};
-use crate::survey::{Keep, Retry, Sources, Stored, Survey, Surveyed};
+use crate::survey::{Keep, Look, Named, Retry, Sources, Stored, Survey, Surveyed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 
 pub(super) fn settle(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveyed, applied: &mut Applied) {
-    look_again(apply, surveyed);
+    look_again(apply, sets, surveyed);
     let swept = sweep(apply, sets, surveyed, applied);
     purge_store(apply, surveyed, &swept, applied);
 }
 
 /// Success means observed again and equal: what was touched is surveyed once more and must ask for nothing.
-fn look_again(apply: &mut Apply<'_>, surveyed: &mut Surveyed) {
+fn look_again(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveyed) {
     let touched: BTreeSet<SetName> = surveyed
         .plan
         .sets
@@ -33,23 +34,32 @@ fn look_again(apply: &mut Apply<'_>, surveyed: &mut Surveyed) {
     }
     wait_for_the_clock();
     let mut state = apply.state.clone();
-    let again = Survey {
-        desired: apply.desired,
-        state: &mut state,
-        cache: apply.cache,
-        store: Some(Store::new(apply.state_dir, apply.at)),
+    let named = Named { sets: sets.iter().filter(|set| touched.contains(&set.name)).cloned().collect(), ..Named::default() };
+    let look = Look {
         keep: Keep::InMemory,
         scope: Scope::Sets(touched),
         sources: Sources::Recorded,
         once: BTreeMap::new(),
         retry: Retry::OnChange,
         because: None,
+        progress: ProgressChoice::Nowhere,
+    };
+    let again = Survey {
+        desired: apply.desired,
+        state: &mut state,
+        cache: apply.cache,
+        store: Some(Store::new(apply.state_dir, apply.at)),
+        look,
+        named: Some(named),
+        quiet: BTreeSet::new(),
         us: apply.us.to_owned(),
         now: apply.now,
-        progress: crate::progress::Progress::hidden(crate::progress::Kind::Looking),
         stored: Stored::Nothing,
     }
     .run();
+    for (set, trace) in again.traces {
+        surveyed.traces.entry(set).or_default().renew(trace);
+    }
     let found: BTreeMap<(&SetName, &AbsPath), _> =
         again.plan.sets.iter().flat_map(|set| set.installs.iter().map(move |install| ((&set.name, &install.dest), install))).collect();
     for set in &mut surveyed.plan.sets {

@@ -7,7 +7,7 @@ use crate::state::State;
 use std::collections::BTreeSet;
 
 /// The sets of this host, patterns resolved, in spec order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Named {
     /// Each set.
     pub sets: Vec<DesiredSet>,

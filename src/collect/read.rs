@@ -1,11 +1,11 @@
 //! Reading one set from its source directory, and judging it.
 
 use crate::base::{ContentHash, Digest, Error, ErrorKind, Result, Secret, SetName};
-use crate::host::source::{Source, SourceFile};
+use crate::host::source::{Listing, Source, SourceFile};
 use crate::host::{Stat, clock};
 use crate::material::{Judging, Material, Refusal, judge, kind_of};
 use crate::spec::{Accept, Desired, DesiredSet, Limits, Matcher};
-use crate::state::{Acl, Cache, Known, State};
+use crate::state::{Acl, Contents, Known, State, Trace, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::Duration;
@@ -27,27 +27,25 @@ pub type Accepted = BTreeMap<SetName, BTreeSet<Accept>>;
 
 /// Reads the set's source as far as needed, and judges it when its digest would change, for a new install, and when
 /// `names`, `accept` or `revoked_keys` changed.
-pub fn collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, cache: &mut Cache, now: i64) -> Found {
-    match try_collect(set, desired, state, once, cache, now) {
+pub fn collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, contents: &mut Contents, now: i64) -> Found {
+    match try_collect(set, desired, state, once, contents, now) {
         Ok(found) => found,
         Err(error) if error.kind == ErrorKind::Judgement => Found::Refused(error),
         Err(error) => Found::Unreadable(error),
     }
 }
 
-fn try_collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, cache: &mut Cache, now: i64) -> Result<Found> {
+fn try_collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, contents: &mut Contents, now: i64) -> Result<Found> {
     let known = state.sets.get(&set.name);
     let new_install = set.installs.iter().any(|install| state.install(&set.name, &install.dest).is_none_or(|i| i.current.is_none()));
     // Whether a fault met here stays is seen when everything is read.
-    if let Ok(digest) = Reader::open(set, &desired.limits)?.digest(cache)
-        && let Some(known) = known
+    if let Some(known) = known.filter(|known| !new_install && known.judged == set.judged_hash(&desired.revoked))
+        && let Ok(digest) = Reader::open(set, &desired.limits)?.digest(contents)
         && known.digest == digest
-        && known.judged == set.judged_hash(&desired.revoked)
-        && !new_install
     {
         return Ok(Found::Same(digest));
     }
-    let material = whole(set, &desired.limits, cache)?;
+    let material = whole(set, &desired.limits, contents)?;
     let mut accept = set.accept.clone();
     accept.extend(once.get(&set.name).into_iter().flatten());
     let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: known.map(|k| &k.facts), now };
@@ -61,8 +59,12 @@ fn try_collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accept
 ///
 /// # Errors
 /// Kind `Source`.
-pub fn reread(set: &DesiredSet, limits: &Limits, digest: &Digest, cache: &mut Cache) -> Result<Option<Material>> {
-    let material = whole(set, limits, cache)?;
+pub fn reread(set: &DesiredSet, limits: &Limits, digest: &Digest, contents: &mut Contents) -> Result<Option<Material>> {
+    // This read is no part of the look that the set may be passed over for.
+    let trace = std::mem::take(&mut contents.trace);
+    let material = whole(set, limits, contents);
+    contents.trace = trace;
+    let material = material?;
     Ok((material.digest() == *digest).then_some(material))
 }
 
@@ -85,15 +87,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Everything as it was at one moment: looked at again after the read, and read again if anything moved in between, if a file
 /// went or another directory came in its place.
-fn whole(set: &DesiredSet, limits: &Limits, cache: &mut Cache) -> Result<Material> {
+fn whole(set: &DesiredSet, limits: &Limits, contents: &mut Contents) -> Result<Material> {
     let mut last = None;
     for attempt in 0..TRIES {
         if attempt > 0 {
             sleep(PAUSE);
         }
         let reader = Reader::open(set, limits)?;
-        match reader.list() {
-            Ok(before) => match reader.contents(&before, cache) {
+        match reader.look(&mut contents.trace) {
+            Ok(before) => match reader.contents(&before, contents) {
                 Ok(Some(material)) if reader.is_steady(&before) => return Ok(material),
                 // It cannot be read though nothing moves.
                 Err(error) if reader.is_steady(&before) => return Err(error),
@@ -113,16 +115,19 @@ struct Reader<'a> {
     set: &'a DesiredSet,
     limits: &'a Limits,
     source: Source,
+    /// The coarse clock, read before the source was looked at.
+    clock: i128,
     matcher: Matcher,
 }
 
 impl<'a> Reader<'a> {
     fn open(set: &'a DesiredSet, limits: &'a Limits) -> Result<Self> {
-        Ok(Reader { set, limits, source: Source::open(&set.source)?, matcher: set.select.matcher() })
+        let clock = clock::coarse_nanoseconds();
+        Ok(Reader { set, limits, source: Source::open(&set.source)?, clock, matcher: set.select.matcher() })
     }
 
-    fn list(&self) -> Result<Vec<SourceFile>> {
-        let files = self.source.files(self.limits, &|path| self.matcher.wants(path))?;
+    fn list(&self) -> Result<Listing> {
+        let Listing { files, folders } = self.source.files(self.limits, &|path| self.matcher.wants(path))?;
         let wrong = |cause: String| Error::new(ErrorKind::Source, self.set.source.to_string(), cause);
         if files.is_empty() {
             return Err(wrong("holds no file of this set".into()).hint("see only: and except: of the set"));
@@ -132,37 +137,50 @@ impl<'a> Reader<'a> {
             let cause = format!("holds {total} bytes, more than limits.set allows ({})", self.limits.set);
             return Err(wrong(cause).hint("name the files of the set with only:, or raise limits.set"));
         }
+        Ok(Listing { files, folders })
+    }
+
+    /// The same, as the look that the set may be passed over for as long as nothing of it changes.
+    fn look(&self, trace: &mut Trace) -> Result<Vec<SourceFile>> {
+        trace.begin_source(self.clock);
+        let Listing { files, folders } = self.list()?;
+        trace.note(What::Source, "", self.source.stat());
+        folders.iter().for_each(|(path, stat)| trace.note(What::Source, path, stat));
+        files.iter().for_each(|file| trace.note(What::Source, file.path.as_str(), &file.stat));
+        if !self.source.stamps_are_sound() {
+            trace.spoil();
+        }
         Ok(files)
     }
 
     /// The digest, reading only what the cache does not know.
-    fn digest(&self, cache: &mut Cache) -> Result<Digest> {
+    fn digest(&self, contents: &mut Contents) -> Result<Digest> {
         let mut hashes: Vec<(SourceFile, ContentHash)> = Vec::new();
-        for file in self.list()? {
-            let sha256 = match cache.find(&file.stat) {
+        for file in self.look(&mut contents.trace)? {
+            let sha256 = match contents.find(&file.stat) {
                 Some(known) => known.sha256,
-                None => self.read(&file, cache)?.1,
+                None => self.read(&file, contents)?.1,
             };
             hashes.push((file, sha256));
         }
         Ok(Digest::of(hashes.iter().map(|(file, hash)| (file.path.as_str(), hash))))
     }
 
-    fn read(&self, file: &SourceFile, cache: &mut Cache) -> Result<(Secret, ContentHash, Stat)> {
+    fn read(&self, file: &SourceFile, contents: &mut Contents) -> Result<(Secret, ContentHash, Stat)> {
         let clock = clock::coarse_nanoseconds();
         let (bytes, stat) = self.source.read(&file.path, self.limits.file)?;
         let sha256 = bytes.sha256();
         if self.source.stamps_are_sound() {
-            cache.record(&stat, Known { sha256, kind: kind_of(bytes.expose()), acl: Acl::Unknown }, clock);
+            contents.record(&stat, Known { sha256, kind: kind_of(bytes.expose()), acl: Acl::Unknown }, clock);
         }
         Ok((bytes, sha256, stat))
     }
 
     /// Every file's content; nothing where one is not as it was listed.
-    fn contents(&self, listed: &[SourceFile], cache: &mut Cache) -> Result<Option<Material>> {
+    fn contents(&self, listed: &[SourceFile], contents: &mut Contents) -> Result<Option<Material>> {
         let mut files = Vec::with_capacity(listed.len());
         for file in listed {
-            let (bytes, _, stat) = self.read(file, cache)?;
+            let (bytes, _, stat) = self.read(file, contents)?;
             if stat != file.stat {
                 return Ok(None);
             }
@@ -173,6 +191,6 @@ impl<'a> Reader<'a> {
 
     /// Whether everything is still as it was listed, where the spec says that it is.
     fn is_steady(&self, listed: &[SourceFile]) -> bool {
-        self.list().is_ok_and(|now| now == listed) && self.source.is_in_place()
+        self.list().is_ok_and(|now| now.files == listed) && self.source.is_in_place()
     }
 }

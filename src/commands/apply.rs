@@ -12,6 +12,7 @@ pub fn apply(options: &ApplyOptions) -> Result<Report, Stop> {
         who: "certsync apply",
         place: &options.place,
         judging: &options.judging,
+        whole: true,
         request: None,
         patience: options.run.lock_timeout,
         progress: options.run.progress,

@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::options::{DeployHookOptions, Judging};
-use super::session::{Session, Wish, in_turn, serve};
+use super::session::{Pass, Session, Wish, in_turn, serve};
 use crate::base::{Error, ErrorKind, SetName, printable};
 use crate::collect::name_sets;
 use crate::host::source::same_directory;
@@ -35,6 +35,7 @@ pub fn deploy_hook(options: &DeployHookOptions) -> Result<Report, Stop> {
         who: "certsync deploy-hook",
         place: &options.place,
         judging: &judging,
+        whole: false,
         request: Some(scope.clone()),
         patience: options.run.lock_timeout,
         progress: options.run.progress,
@@ -48,7 +49,7 @@ pub fn deploy_hook(options: &DeployHookOptions) -> Result<Report, Stop> {
 }
 
 fn renewed_sets(options: &DeployHookOptions, judging: &Judging) -> Result<BTreeSet<SetName>, Stop> {
-    let session = Session::looking(&options.place, judging)?;
+    let session = Session::looking(&options.place, judging, Pass::Nothing)?;
     // What `..` in them means is the kernel's to say.
     let renewed: Vec<&Path> = options.renewed.iter().map(Path::new).filter(|path| path.is_absolute()).collect();
     let sets = name_sets(&session.desired, &session.state).sets;

@@ -17,6 +17,7 @@ pub fn remove(options: &RemoveOptions) -> Result<Report, Stop> {
         who: "certsync remove",
         place: &options.place,
         judging: &judging,
+        whole: false,
         request: None,
         patience: options.run.lock_timeout,
         progress: options.run.progress,

@@ -2,14 +2,14 @@
 
 use super::Stop;
 use super::options::{Judging, RollbackOptions, RollbackTo};
-use super::session::{Done, Look, Session, Wish, in_turn, serve};
+use super::session::{Done, Session, Wish, in_turn, look, serve};
 use crate::apply::restore;
 use crate::base::{Digest, Error, ErrorKind, SetName};
 use crate::material::Material;
 use crate::plan::{Reason, Report};
 use crate::state::requests::Scope;
 use crate::state::{Hold, Store, short};
-use crate::survey::{Keep, Retry, Sources};
+use crate::survey::{Keep, Look, Retry, Sources};
 use std::collections::BTreeSet;
 
 /// Takes every install of a set back to a former version and holds it there, or ends that hold.
@@ -19,6 +19,7 @@ pub fn rollback(options: &RollbackOptions) -> Result<Report, Stop> {
         who: "certsync rollback",
         place: &options.place,
         judging: &judging,
+        whole: false,
         request: None,
         patience: options.run.lock_timeout,
         progress: options.run.progress,
@@ -117,14 +118,14 @@ fn back(session: &mut Session, options: &RollbackOptions, at: Digest) -> Result<
         known.hold = (known.digest != at).then_some(Hold { at, against: known.digest });
     }
     let scope = Scope::Sets(BTreeSet::from([set.clone()]));
-    let look = Look {
+    let back = Look {
         scope: scope.clone(),
         sources: Sources::Recorded,
         retry: Retry::Now,
         because: Some(Reason::Rollback),
-        ..Look::of(&Judging::default(), Keep::InStore, options.run.progress)
+        ..look(&Judging::default(), Keep::InStore, options.run.progress)
     };
-    let surveyed = session.survey(look);
+    let surveyed = session.survey(back);
     if surveyed.plan.sets.is_empty() {
         return Err(Error::new(ErrorKind::Spec, set.to_string(), "is not in the spec")
             .hint("certsync remove deletes an orphaned set")
@@ -140,5 +141,5 @@ fn back(session: &mut Session, options: &RollbackOptions, at: Digest) -> Result<
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    Ok(session.carry_out(surveyed, &scope, options.run.progress)?)
+    Ok(session.carry_out(surveyed, options.run.progress)?)
 }

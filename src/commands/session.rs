@@ -5,16 +5,16 @@ use super::checks;
 use super::options::{ContentCheck, Judging, Place, Returned, StateChoice};
 use super::place::input;
 use crate::apply::{Apply, recover};
-use crate::base::{AbsPath, Error, ErrorKind, Mode, Result};
-use crate::collect::{Accepted, name_sets};
-use crate::host::{Dir, Durability, clock, users, walk, write_atomic};
-use crate::plan::{Outcome, Reason, Report, Tense};
+use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Mode, Result, SetName};
+use crate::collect::{Accepted, Named, name_sets};
+use crate::host::{Dir, Durability, Stat, clock, users, walk, write_atomic};
+use crate::plan::{Outcome, Phase, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, load};
 use crate::state::requests::{self, Request, Scope};
 use crate::state::turn::{Outcome as TurnOutcome, Turn, again, take_turn};
-use crate::state::{Belief, Cache, State, Store, sweep};
-use crate::survey::{Keep, Retry, Sources, Stored, Survey, Surveyed};
+use crate::state::{Belief, Cache, Common, State, Store, sweep};
+use crate::survey::{Keep, Look, Retry, Sources, Stored, Survey, Surveyed, quiet_sets, remember};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -41,32 +41,36 @@ pub(super) struct Session {
     pub cache: Cache,
     /// Unix seconds.
     pub now: i64,
+    /// The sets, where they are known already.
+    named: Option<Named>,
+    /// Those of them that need no look.
+    quiet: BTreeSet<SetName>,
+    /// Whether `state.json` was read: if every set is quiet, nothing in it matters.
+    is_read: bool,
+    /// What quiet sets depend on beside their files.
+    identity: ContentHash,
 }
 
-/// How a survey of this session is to be made.
-pub(super) struct Look {
-    pub keep: Keep,
-    pub scope: Scope,
-    pub sources: Sources,
-    pub once: Accepted,
-    pub retry: Retry,
-    pub because: Option<Reason>,
-    pub progress: ProgressChoice,
+/// Whether sets that are as they were may be passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Yes.
+    Quiet,
+    /// No: all of the state is needed.
+    Nothing,
 }
 
-impl Look {
-    /// Everything, with its sources, as `judging` says.
-    pub fn of(judging: &Judging, keep: Keep, progress: ProgressChoice) -> Look {
-        let mut once = Accepted::new();
-        for (set, word) in &judging.accept {
-            once.entry(set.clone()).or_default().insert(*word);
-        }
-        let retry = match judging.returned {
-            Returned::Wait => Retry::OnChange,
-            Returned::TryAgain => Retry::Now,
-        };
-        Look { keep, scope: Scope::All, sources: Sources::Read, once, retry, because: None, progress }
+/// A survey of everything, with its sources, as `judging` says.
+pub(super) fn look(judging: &Judging, keep: Keep, progress: ProgressChoice) -> Look {
+    let mut once = Accepted::new();
+    for (set, word) in &judging.accept {
+        once.entry(set.clone()).or_default().insert(*word);
     }
+    let retry = match judging.returned {
+        Returned::Wait => Retry::OnChange,
+        Returned::TryAgain => Retry::Now,
+    };
+    Look { keep, scope: Scope::All, sources: Sources::Read, once, retry, because: None, progress }
 }
 
 /// The spec, resolved for this host.
@@ -76,15 +80,15 @@ pub(super) fn desired(place: &Place) -> std::result::Result<Desired, Stop> {
 
 impl Session {
     /// Opens everything for a run that changes nothing: without a state directory it goes on with an empty state.
-    pub fn looking(place: &Place, judging: &Judging) -> std::result::Result<Session, Stop> {
+    pub fn looking(place: &Place, judging: &Judging, pass: Pass) -> std::result::Result<Session, Stop> {
         let desired = desired(place)?;
         checks::state_dir_apart(&desired, &place.state_dir)?;
         let dir = walk::find_private(&place.state_dir)?;
-        Ok(Session::open(desired, place, dir, judging)?)
+        Ok(Session::open(desired, place, dir, judging, pass)?)
     }
 
     /// Opens everything for a run that holds the lock.
-    fn working(place: &Place, judging: &Judging) -> std::result::Result<Session, Stop> {
+    fn working(place: &Place, judging: &Judging, pass: Pass) -> std::result::Result<Session, Stop> {
         let desired = desired(place)?;
         let dir = walk::open_private(&place.state_dir)?;
         if judging.state == StateChoice::New {
@@ -93,51 +97,113 @@ impl Session {
         if let Err(error) = sweep(&dir) {
             tracing::warn!("{}: what a killed run left could not be removed: {error}", place.state_dir);
         }
-        Ok(Session::open(desired, place, Some(dir), judging)?)
+        Ok(Session::open(desired, place, Some(dir), judging, pass)?)
     }
 
-    fn open(desired: Desired, place: &Place, dir: Option<Dir>, judging: &Judging) -> Result<Session> {
+    fn open(desired: Desired, place: &Place, dir: Option<Dir>, judging: &Judging, pass: Pass) -> Result<Session> {
         let at = place.state_dir.clone();
-        let saved = match (&dir, judging.state) {
-            (Some(dir), StateChoice::Keep) => State::load(dir, &at, &desired.spec)?,
-            _ => None,
-        };
-        let mut state = saved.clone().unwrap_or_else(|| State::empty(users::host_name(), desired.spec.clone()));
-        of_this_host(&mut state);
-        checks::accepted_sets_exist(judging, &desired, &state)?;
+        let now = clock::unix_seconds();
         let belief = match judging.content {
             ContentCheck::Stamps => Belief::Metadata,
             ContentCheck::ReadAll => Belief::Nothing,
         };
         let bytes = dir.as_ref().and_then(|dir| dir.read_file(OsStr::new(CACHE), LARGEST_CACHE).ok());
-        let cache = Cache::read(bytes.as_ref().map_or(&[], |(bytes, _)| bytes.expose()), &clock::boot_id(), belief);
-        Ok(Session { desired, at, dir, state, saved, cache, now: clock::unix_seconds() })
+        let cache = Cache::read(bytes.map_or(Vec::new(), |(bytes, _)| bytes.expose().to_vec()), &clock::boot_id(), belief);
+        let host = users::host_name();
+        let me = users::running_user().uid.to_string();
+        let identity = desired.common_hash(&[env!("CARGO_PKG_VERSION"), &host, at.as_str(), &me]);
+        let empty = State::empty(host, desired.spec.clone());
+        let mut session = Session {
+            desired,
+            at,
+            dir,
+            state: empty,
+            saved: None,
+            cache,
+            now,
+            named: None,
+            quiet: BTreeSet::new(),
+            is_read: false,
+            identity,
+        };
+        if pass == Pass::Quiet && judging.accept.is_empty() && judging.state == StateChoice::Keep {
+            session.pass_over_quiet();
+        }
+        if !session.is_nothing_left() {
+            session.read(judging)?;
+        }
+        Ok(session)
+    }
+
+    /// Finds the sets that need no look.
+    fn pass_over_quiet(&mut self) {
+        let Some(state) = self.dir.as_ref().and_then(State::stat) else { return };
+        let Some(_) = self.cache.common().filter(|common| common.holds(&self.identity, &state)) else { return };
+        let named = name_sets(&self.desired, &self.state);
+        // A pattern in trouble falls back on what the state knows.
+        if named.errors.is_empty() && named.matched.len() == self.desired.patterns.len() {
+            self.quiet = quiet_sets(&self.desired, &named, &self.cache, self.now).into_iter().cloned().collect();
+            self.named = Some(named);
+        }
+    }
+
+    /// Whether every set that belongs here, and every one that is recorded, is quiet.
+    fn is_nothing_left(&self) -> bool {
+        let quiet = self.quiet.len();
+        quiet > 0
+            && self.named.as_ref().is_some_and(|named| named.sets.len() == quiet)
+            && self.cache.common().is_some_and(|common| common.recorded == quiet as u64)
+    }
+
+    fn read(&mut self, judging: &Judging) -> Result<()> {
+        self.is_read = true;
+        self.saved = match (&self.dir, judging.state) {
+            (Some(dir), StateChoice::Keep) => State::load(dir, &self.at, &self.desired.spec, &self.quiet)?,
+            _ => None,
+        };
+        if let Some(saved) = &self.saved {
+            self.state = saved.clone();
+        }
+        of_this_host(&mut self.state);
+        checks::accepted_sets_exist(judging, &self.desired, &self.state)
     }
 
     /// Collects, observes and compares.
     pub fn survey(&mut self, look: Look) -> Surveyed {
-        let total = self.desired.sets.len().max(self.state.sets.len());
         Survey {
             desired: &self.desired,
             state: &mut self.state,
             cache: &mut self.cache,
             store: self.dir.as_ref().map(|dir| Store::new(dir, &self.at)),
-            keep: look.keep,
-            scope: look.scope,
-            sources: look.sources,
-            once: look.once,
-            retry: look.retry,
-            because: look.because,
+            look,
+            named: self.named.clone(),
+            quiet: self.quiet.clone(),
             us: self.at.to_string(),
             now: self.now,
-            progress: Progress::new(look.progress, Kind::Looking, total),
             stored: Stored::Nothing,
         }
         .run()
     }
 
+    /// What `verify` may find served is the certificate of any set of its hook.
+    fn wake(&mut self, surveyed: &mut Surveyed) -> Result<()> {
+        if self.quiet.is_empty() || !surveyed.plan.hooks.iter().any(|hook| hook.phases.contains(&Phase::Verify)) {
+            return Ok(());
+        }
+        self.state.wake(&self.at)?;
+        if let Some(saved) = &mut self.saved {
+            saved.wake(&self.at)?;
+        }
+        surveyed.sets = self.named.clone().unwrap_or_default().sets;
+        Ok(())
+    }
+
     /// Carries out what the survey found, and writes down what became of it.
-    pub fn carry_out(&mut self, mut surveyed: Surveyed, scope: &Scope, progress: ProgressChoice) -> Result<Report> {
+    pub fn carry_out(&mut self, mut surveyed: Surveyed, progress: ProgressChoice) -> Result<Report> {
+        if !self.is_read {
+            return Ok(Report::of_plan(&surveyed.plan, None));
+        }
+        self.wake(&mut surveyed)?;
         let dir = self.dir.as_ref().ok_or_else(|| Error::new(ErrorKind::State, self.at.to_string(), "is not there"))?;
         self.state.patterns.extend(surveyed.matched.iter().cloned());
         let total = surveyed.plan.sets.len() + surveyed.plan.hooks.len();
@@ -159,24 +225,24 @@ impl Session {
         report.hooks = applied.hooks;
         report.errors = applied.errors;
         report.warnings = applied.warnings;
-        self.write_down(scope, &mut report);
+        self.write_down(surveyed, &mut report);
         report.settle(Tense::Done);
         Ok(report)
     }
 
     /// Step 13: the state if it changed, and the cache if it changed; a cache that cannot be written is a warning.
-    fn write_down(&mut self, scope: &Scope, report: &mut Report) {
+    fn write_down(&mut self, surveyed: Surveyed, report: &mut Report) {
         let Some(dir) = &self.dir else { return };
         if self.saved.as_ref() != Some(&self.state)
             && let Err(error) = self.state.save(dir, &self.at)
         {
             report.errors.push(error);
+            return;
         }
-        if *scope != Scope::All {
-            self.cache.keep_unused();
-        }
-        if self.cache.is_changed() {
-            let bytes = self.cache.bytes(&clock::boot_id());
+        remember(&self.desired, &surveyed.sets, &surveyed.plan.sets, surveyed.traces, (&self.state, &mut self.cache, self.now));
+        let common = settled_state(dir).and_then(|stat| Common::new(self.identity, &stat, self.state.count()));
+        if self.cache.is_changed(common.as_ref()) {
+            let bytes = self.cache.bytes(&clock::boot_id(), common.as_ref());
             if let Err(error) = write_atomic(dir, OsStr::new(CACHE), &bytes, Mode::from_bits(0o600), Durability::Eventually) {
                 report.warnings.push(Error::io(ErrorKind::State, format!("{}/{CACHE}", self.at), &error).to_string());
             }
@@ -188,6 +254,19 @@ impl Session {
         let time = |name: &str| Some(self.dir.as_ref()?.stat_at(OsStr::new(name)).ok()??.mtime);
         (time(LAST_RUN), time(LAST_SUCCESS))
     }
+}
+
+/// Metadata of `state.json` once the clock has passed it, so that no later change of it can look the same.
+fn settled_state(dir: &Dir) -> Option<Stat> {
+    for _ in 0..10 {
+        let now = clock::coarse_nanoseconds();
+        let stat = State::stat(dir)?;
+        if stat.ctime < now {
+            return Some(stat);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    None
 }
 
 /// A state that another host wrote says nothing about the services of this one: every hook is owed.
@@ -208,6 +287,8 @@ pub(super) struct Wish<'a> {
     pub place: &'a Place,
     /// How sets are looked at.
     pub judging: &'a Judging,
+    /// Whether it is about all sets and needs only what is to be done of the state.
+    pub whole: bool,
     /// `None`: waits for its turn; otherwise it leaves this request if somebody else waits already.
     pub request: Option<Scope>,
     /// How long to wait behind another that waits.
@@ -272,7 +353,8 @@ fn one_turn(
 ) -> std::result::Result<Report, Stop> {
     let read = requests::read(dir)?;
     let asked = read.iter().map(|(_, request)| request.scope.clone()).reduce(Scope::and);
-    let mut session = Session::working(wish.place, judging)?;
+    let all = wish.whole || asked == Some(Scope::All);
+    let mut session = Session::working(wish.place, judging, if all { Pass::Quiet } else { Pass::Nothing })?;
     let mut unfinished = session.recover();
     let Done { mut report, served } = work(&mut session, asked.unwrap_or(Scope::Sets(BTreeSet::new())))?;
     report.errors.append(&mut unfinished);
@@ -291,10 +373,8 @@ fn one_turn(
 
 /// What apply does, for these sets.
 pub(super) fn serve(session: &mut Session, judging: &Judging, scope: Scope, progress: ProgressChoice) -> std::result::Result<Done, Stop> {
-    let mut look = Look::of(judging, Keep::InStore, progress);
-    look.scope = scope.clone();
-    let surveyed = session.survey(look);
-    let report = session.carry_out(surveyed, &scope, progress)?;
+    let surveyed = session.survey(Look { scope: scope.clone(), ..look(judging, Keep::InStore, progress) });
+    let report = session.carry_out(surveyed, progress)?;
     Ok(Done { report, served: scope })
 }
 

@@ -4,21 +4,21 @@ use super::cli::{GlobalArgs, StatusArgs, StatusFormat};
 use super::exit::{Exit, SUCCESS, UNKNOWN};
 use super::options::{Judging, StatusOptions};
 use super::output::{Output, print_error};
-use super::session::{Look, Session};
+use super::session::{Pass, Session, look};
 use super::{Stop, later, place};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, SetName, printable};
 use crate::host::{Durability, Kind, walk, write_atomic};
 use crate::plan::{InstallPlan, Reason};
 use crate::progress::ProgressChoice;
 use crate::status::{Drift, Inputs, Seen, StatusReport, Thresholds, json, prometheus, status_of, table, verdict};
-use crate::survey::{Keep, Sources};
+use crate::survey::{Keep, Look, Sources};
 use std::collections::BTreeMap;
 
 /// Looks at the host and answers; changes nothing.
 pub fn status(options: &StatusOptions) -> Result<StatusReport, Stop> {
-    let mut session = Session::looking(&options.place, &Judging::default())?;
-    let look = Look { sources: Sources::Recorded, ..Look::of(&Judging::default(), Keep::InMemory, ProgressChoice::Nowhere) };
-    let surveyed = session.survey(look);
+    let mut session = Session::looking(&options.place, &Judging::default(), Pass::Nothing)?;
+    let recorded = Look { sources: Sources::Recorded, ..look(&Judging::default(), Keep::InMemory, ProgressChoice::Nowhere) };
+    let surveyed = session.survey(recorded);
     let plans: BTreeMap<(&SetName, &AbsPath), &InstallPlan> =
         surveyed.plan.sets.iter().flat_map(|set| set.installs.iter().map(move |install| ((&set.name, &install.dest), install))).collect();
     let seen = |set: &SetName, dest: &AbsPath| match plans.get(&(set, dest)) {

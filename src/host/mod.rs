@@ -6,6 +6,7 @@ pub mod clock;
 pub mod dir;
 mod file;
 mod follow;
+pub mod glance;
 mod identity;
 pub mod lock;
 pub mod process;

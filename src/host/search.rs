@@ -3,7 +3,7 @@
 use super::beside::Links;
 use super::follow::{Heads, Reached, Spot};
 use super::identity::Rights;
-use super::source::{Fault, MOST_ENTRIES, Source, SourceFile, leads_nowhere};
+use super::source::{Fault, Listing, MOST_ENTRIES, Source, SourceFile, leads_nowhere};
 use super::{Entry, Kind, Stat};
 use crate::base::{Error, ErrorKind, RelPath, Result};
 use crate::spec::Limits;
@@ -28,25 +28,30 @@ pub(super) struct Search<'a> {
     /// Bytes found so far.
     bytes: u64,
     found: Vec<SourceFile>,
+    folders: Vec<(String, Stat)>,
     rights: Rights,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(source: &'a Source, limits: &'a Limits, wanted: &'a dyn Fn(&str) -> bool) -> Search<'a> {
-        Search { source, limits, wanted, left: MOST_ENTRIES, bytes: 0, found: Vec::new(), rights: Rights::own() }
+        Search { source, limits, wanted, left: MOST_ENTRIES, bytes: 0, found: Vec::new(), folders: Vec::new(), rights: Rights::own() }
     }
 
     /// Every file, sorted by path.
-    pub(super) fn run(mut self) -> Result<Vec<SourceFile>> {
+    pub(super) fn run(mut self) -> Result<Listing> {
         let spot = Rc::clone(&self.source.spot);
         self.folder(&spot, OsStr::new(""), 0)?;
         self.found.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(self.found)
+        Ok(Listing { files: self.found, folders: self.folders })
     }
 
     fn folder(&mut self, spot: &Rc<Spot>, prefix: &OsStr, depth: u32) -> Result<()> {
         if depth > DEEPEST {
             return Err(self.error(prefix, format!("folders are nested more than {DEEPEST} deep")));
+        }
+        if !prefix.is_empty() {
+            let stat = spot.dir.stat().map_err(|error| self.source.place(prefix, Fault::Io(spot.who.clone(), error)))?;
+            self.folders.push((prefix.to_string_lossy().into_owned(), stat));
         }
         let entries = match self.source.list(&mut self.rights, spot, self.left) {
             Err(fault) if !prefix.is_empty() && fault.is_denial() && !self.wants(prefix) => return Ok(()),

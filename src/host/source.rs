@@ -23,6 +23,7 @@ pub struct Source {
     /// The device of the directory, whose file system answers for the files on it.
     pub(super) device: u64,
     pub(super) sound: Cell<bool>,
+    top: Stat,
 }
 
 /// A file found in a source. Links are followed, with the rights of the directory's owner.
@@ -32,6 +33,16 @@ pub struct SourceFile {
     pub path: RelPath,
     /// Of the file at the end of the links.
     pub stat: Stat,
+}
+
+/// What is in a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The files, sorted by path.
+    pub files: Vec<SourceFile>,
+    /// The folders they may lie in, the source itself left out, each with its metadata from before it was listed; a name that is not
+    /// UTF-8 as well as it can be shown.
+    pub folders: Vec<(String, Stat)>,
 }
 
 /// Entries looked at in one source, wanted or not: memory is bounded, whatever its owner puts there.
@@ -50,10 +61,15 @@ impl Source {
             reached.open_dir().map_err(|error| missing(path, &who, &error))?
         };
         let wrap = |error: io::Error| fault(path.as_str(), &who, &error);
-        let device = opened.stat().map_err(wrap)?.dev;
+        let top = opened.stat().map_err(wrap)?;
         let sound = Cell::new(opened.stamps_are_sound().map_err(wrap)?);
         let spot = Rc::new(Spot::new(opened, &who).map_err(wrap)?);
-        Ok(Source { path: path.clone(), spot, device, sound })
+        Ok(Source { path: path.clone(), spot, device: top.dev, sound, top })
+    }
+
+    /// Metadata of the source itself, from before anything in it was read.
+    pub fn stat(&self) -> &Stat {
+        &self.top
     }
 
     /// The names of directories (links to directories included, dot names not) directly below, sorted: what `/*` matches.
@@ -87,7 +103,7 @@ impl Source {
     ///
     /// `wanted` is asked before anything is done with an entry. Of folders only those whose names begin with a dot are asked about,
     /// since a pattern for files says nothing on the folders they lie in.
-    pub fn files(&self, limits: &Limits, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<SourceFile>> {
+    pub fn files(&self, limits: &Limits, wanted: &dyn Fn(&str) -> bool) -> Result<Listing> {
         Search::new(self, limits, wanted).run()
     }
 
@@ -252,7 +268,7 @@ mod tests {
     const LIMITS: Limits = Limits { file: 100, set: 1000, files: 10 };
 
     fn names(source: &Source, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<String>, Error> {
-        Ok(source.files(&LIMITS, wanted)?.into_iter().map(|file| file.path.as_str().to_owned()).collect())
+        Ok(source.files(&LIMITS, wanted)?.files.into_iter().map(|file| file.path.as_str().to_owned()).collect())
     }
 
     fn all(source: &Source) -> Result<Vec<String>, Error> {
@@ -280,7 +296,7 @@ mod tests {
         let scene = certbot()?;
         let source = Source::open(&scene.abs("live/example.com")?)?;
         assert_eq!(all(&source)?, ["cert.pem", "privkey.pem"]);
-        for file in source.files(&LIMITS, &|_| true)? {
+        for file in source.files(&LIMITS, &|_| true)?.files {
             let target = scene.ino(&format!("live/example.com/{}", file.path.as_str()))?;
             assert_eq!(file.stat.ino, target);
             assert_eq!(source.read(&file.path, 100)?.1, file.stat);

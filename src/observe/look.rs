@@ -6,7 +6,7 @@ use super::{
 use crate::base::{AbsPath, Error, ErrorKind, GenerationHash, RelPath, Result, Secret, SetName, escape, printable};
 use crate::host::{Dir, Entry, Kind, Stat, clock, users, walk};
 use crate::material::{Description, FileKind, describe, kind_of};
-use crate::state::{Acl, Cache, Inode, Known};
+use crate::state::{Acl, Contents, Inode, Known, What};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 use std::ffi::OsStr;
@@ -40,13 +40,13 @@ pub struct How<'a> {
 ///
 /// # Errors
 /// Kind `Install` or `Permission`: what stands in the way.
-pub fn observe(dest: &AbsPath, set: &SetName, names: &[&RelPath], cache: &mut Cache, how: How<'_>) -> Result<ObservedInstall> {
+pub fn observe(dest: &AbsPath, set: &SetName, names: &[&RelPath], contents: &mut Contents, how: How<'_>) -> Result<ObservedInstall> {
     let walked = walk::to(dest)?;
     if !walked.missing.is_empty() {
         let names = names.iter().map(|name| ((*name).clone(), ObservedName::Missing)).collect();
         return Ok(ObservedInstall { names, ..ObservedInstall::default() });
     }
-    Looker { cache, how }.install(&walked, set, names).map_err(|error| {
+    Looker { contents, how, device: 0 }.install(&walked, set, names).map_err(|error| {
         let shown = Error::io(ErrorKind::Install, dest, &error);
         match error.kind() {
             io::ErrorKind::PermissionDenied => {
@@ -58,17 +58,28 @@ pub fn observe(dest: &AbsPath, set: &SetName, names: &[&RelPath], cache: &mut Ca
 }
 
 struct Looker<'a> {
-    cache: &'a mut Cache,
+    contents: &'a mut Contents,
     how: How<'a>,
+    /// The device of the `dest`.
+    device: u64,
 }
 
 impl Looker<'_> {
     fn install(&mut self, walked: &walk::Walk, set: &SetName, names: &[&RelPath]) -> io::Result<ObservedInstall> {
         let dest = &walked.dir;
         let stat = dest.stat()?;
+        self.device = stat.dev;
+        self.note(What::Dest, "", &stat);
+        if !dest.stamps_are_sound()? {
+            self.contents.trace.spoil();
+        }
         let meta = own_dir(dest, META)?;
+        let mut own_folders = Vec::new();
         let marker = match &meta {
-            Some(meta) => marker(meta, self.how.us)?,
+            Some(meta) => {
+                own_folders.push(self.seen(What::Meta, "", meta)?);
+                self.marker(meta)?
+            }
             None => Marker::Nobody,
         };
         let mut observed = ObservedInstall {
@@ -81,14 +92,14 @@ impl Looker<'_> {
                 parent_is_safe: walked.parent_is_safe,
                 marker,
             }),
+            own_folders,
             ..ObservedInstall::default()
         };
-        if let Some(meta) = meta {
-            observed.own_folders.push(seen(&meta)?);
-            if let Some(set_dir) = own_dir(&meta, set.as_str())? {
-                observed.own_folders.push(seen(&set_dir)?);
-                self.generations(&set_dir, &mut observed)?;
-            }
+        if let Some(meta) = meta
+            && let Some(set_dir) = own_dir(&meta, set.as_str())?
+        {
+            observed.own_folders.push(self.seen(What::Folder, "", &set_dir)?);
+            self.generations(&set_dir, &mut observed)?;
         }
         let mut wanted: Vec<RelPath> = names.iter().map(|name| (*name).clone()).collect();
         wanted.extend(observed.tree.iter().flat_map(|tree| tree.files.keys().cloned()));
@@ -132,7 +143,7 @@ impl Looker<'_> {
         if prefix.matches('/').count() > DEEPEST {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "folders are nested too deeply"));
         }
-        tree.dirs.push(seen(dir)?);
+        tree.dirs.push(self.seen(What::Generation, prefix.trim_end_matches('/'), dir)?);
         for entry in dir.entries()? {
             let path = format!("{prefix}{}", escape(&entry.name));
             if entry.kind == Kind::Dir {
@@ -141,25 +152,49 @@ impl Looker<'_> {
             }
             // A strange name was put there by somebody else: under its escaped form it makes the hash differ.
             if let Ok(path) = path.parse::<RelPath>() {
-                let file = self.file(dir, &entry.name)?;
+                let file = self.file(What::Generation, path.as_str(), dir, &entry.name)?;
                 tree.files.insert(path, file);
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, dir: &Dir, name: &OsStr) -> io::Result<ObservedFile> {
+    /// Everything of an install lies on one file system, or its times prove nothing of each other.
+    fn note(&mut self, what: What, path: &str, stat: &Stat) {
+        self.contents.trace.note(what, path, stat);
+        if stat.dev != self.device {
+            self.contents.trace.spoil();
+        }
+    }
+
+    /// A directory, its metadata taken before anything in it is looked at.
+    fn seen(&mut self, what: What, path: &str, dir: &Dir) -> io::Result<ObservedDir> {
+        let stat = dir.stat()?;
+        self.note(what, path, &stat);
+        Ok(ObservedDir { uid: stat.uid, gid: stat.gid, mode: stat.mode, wider: dir.has_wider_acl(None)? })
+    }
+
+    /// Who manages this `dest`.
+    fn marker(&mut self, meta: &Dir) -> io::Result<Marker> {
+        let (marker, stat) = marker_and_stat(meta, self.how.us)?;
+        stat.iter().for_each(|stat| self.note(What::Meta, OWNER_FILE, stat));
+        Ok(marker)
+    }
+
+    fn file(&mut self, what: What, path: &str, dir: &Dir, name: &OsStr) -> io::Result<ObservedFile> {
         let clock = clock::coarse_nanoseconds();
         let Some(stat) = dir.stat_at(name)? else { return Err(io::ErrorKind::NotFound.into()) };
         if stat.kind != Kind::File || stat.size > self.how.largest {
             return Ok(described(&stat, None, None));
         }
         if self.how.depth == Depth::Metadata
-            && let Some(known) = self.cache.find(&stat).filter(|known| known.acl != Acl::Unknown)
+            && let Some(known) = self.contents.find(&stat).filter(|known| known.acl != Acl::Unknown)
         {
+            self.note(what, path, &stat);
             return Ok(described(&stat, Some(known), None));
         }
         let (bytes, stat) = dir.read_file(name, self.how.largest)?;
+        self.note(what, path, &stat);
         let known = self.learn(dir, name, &bytes, &stat, clock)?;
         Ok(described(&stat, Some(known), self.words(&bytes)))
     }
@@ -169,7 +204,7 @@ impl Looker<'_> {
         let acl = if dir.has_wider_acl(Some(name))? { Acl::Wider } else { Acl::Plain };
         let known = Known { sha256: bytes.sha256(), kind: kind_of(bytes.expose()), acl };
         if dir.stamps_are_sound().unwrap_or(false) {
-            self.cache.record(stat, known, clock);
+            self.contents.record(stat, known, clock);
         }
         Ok(known)
     }
@@ -184,12 +219,16 @@ impl Looker<'_> {
     fn name(&mut self, dest: &Dir, name: &RelPath) -> io::Result<ObservedName> {
         let (folders, leaf) = name.split();
         let mut dir = dest.try_clone()?;
+        let mut path = String::new();
         for folder in folders {
             dir = match dir.stat_at(OsStr::new(folder))? {
                 None => return Ok(ObservedName::Missing),
                 Some(stat) if stat.kind == Kind::Dir => dir.open_dir(OsStr::new(folder))?,
                 Some(_) => return Ok(ObservedName::Obstacle("below something that is no directory")),
             };
+            path = if path.is_empty() { folder.to_owned() } else { format!("{path}/{folder}") };
+            let stat = dir.stat()?;
+            self.note(What::Dest, &path, &stat);
         }
         let leaf = OsStr::new(leaf);
         Ok(match dir.stat_at(leaf)?.map(|stat| stat.kind) {
@@ -198,16 +237,11 @@ impl Looker<'_> {
                 let target = dir.read_link(leaf)?;
                 ObservedName::Link(target.to_str().map_or_else(|| escape(&target), printable))
             }
-            Some(Kind::File) => ObservedName::File(self.file(&dir, leaf)?),
+            Some(Kind::File) => ObservedName::File(self.file(What::Dest, name.as_str(), &dir, leaf)?),
             Some(Kind::Dir) => ObservedName::Obstacle("a directory"),
             Some(Kind::Other) => ObservedName::Obstacle("a device, FIFO or socket"),
         })
     }
-}
-
-fn seen(dir: &Dir) -> io::Result<ObservedDir> {
-    let stat = dir.stat()?;
-    Ok(ObservedDir { uid: stat.uid, gid: stat.gid, mode: stat.mode, wider: dir.has_wider_acl(None)? })
 }
 
 fn described(stat: &Stat, known: Option<Known>, description: Option<Description>) -> ObservedFile {
@@ -293,19 +327,23 @@ pub fn own_dir(dir: &Dir, name: &str) -> io::Result<Option<Dir>> {
 /// # Errors
 /// The file cannot be read.
 pub fn marker(meta: &Dir, us: &str) -> io::Result<Marker> {
+    Ok(marker_and_stat(meta, us)?.0)
+}
+
+fn marker_and_stat(meta: &Dir, us: &str) -> io::Result<(Marker, Option<Stat>)> {
     match meta.read_file(OsStr::new(OWNER_FILE), 8192) {
-        Ok((text, _)) => {
+        Ok((text, stat)) => {
             let text = String::from_utf8_lossy(text.expose());
             let text = text.trim_end_matches('\n');
             if text == us {
-                return Ok(Marker::Us);
+                return Ok((Marker::Us, Some(stat)));
             }
             // Whatever lies at that name is shown to an operator only if it is what certsync writes there.
-            Ok(Marker::Other(
-                text.parse::<AbsPath>().map_or_else(|_| String::from("a place that the file does not name"), |at| printable(at.as_str())),
-            ))
+            let shown =
+                text.parse::<AbsPath>().map_or_else(|_| String::from("a place that the file does not name"), |at| printable(at.as_str()));
+            Ok((Marker::Other(shown), Some(stat)))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Marker::Nobody),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Marker::Nobody, None)),
         Err(error) => Err(error),
     }
 }

@@ -1,6 +1,6 @@
 //! Making a set of a pattern and a name, and the hashes of what the spec says about a set or an install.
 
-use super::{DesiredInstall, DesiredSet, FileRule, Hook, InstallTemplate, PatternSet};
+use super::{Desired, DesiredInstall, DesiredSet, FileRule, Hook, InstallTemplate, PatternSet};
 use crate::base::{AbsPath, ContentHash, Error, ErrorKind, KeyFingerprint, PathError, RelPath, SetName};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -9,6 +9,11 @@ use std::collections::BTreeSet;
 pub(super) const NAME: &str = "{name}";
 
 impl PatternSet {
+    /// Hash of all that the spec says of the sets of this pattern.
+    pub fn config_hash(&self) -> ContentHash {
+        hash_of(self)
+    }
+
     /// The set that this pattern makes of the directory `name`.
     ///
     /// Fails where the name makes a `dest` or a file name too long.
@@ -50,7 +55,19 @@ impl DesiredInstall {
     }
 }
 
+impl Desired {
+    /// Hash of what all sets have in common: the place of the spec, hooks, revoked keys, limits; and of `other`.
+    pub fn common_hash(&self, other: &[&str]) -> ContentHash {
+        hash_of(&(&self.spec, &self.hooks, &self.revoked, &self.limits, other))
+    }
+}
+
 impl DesiredSet {
+    /// Hash of all that the spec says of this set.
+    pub fn config_hash(&self) -> ContentHash {
+        hash_of(self)
+    }
+
     /// Hash of what this set is judged under: `names`, `accept`, `revoked_keys`.
     pub fn judged_hash(&self, revoked: &BTreeSet<KeyFingerprint>) -> ContentHash {
         hash_of(&(&self.names, &self.accept, revoked))

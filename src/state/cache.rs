@@ -1,181 +1,359 @@
-//! The cache: what a file's content hashed to when its metadata looked like this.
+//! The cache: what files hold while their metadata looks like this, and what the last look at a set depended on.
 //!
 //! Disposable, and believed only within one boot. An entry is sound only if its ctime is older than the coarse
 //! clock read before the stat that preceded the read: then any later write moves the ctime. A ctime of whole seconds is never
 //! believed: ext2, ext3 and ext4 with inodes of 128 bytes count in seconds, and their magic number does not tell. A write through
 //! `mmap` may not move it; `--verify-content` reads everything.
 //!
-//! Format: a tag, the boot id, then 73 bytes an entry: device, inode, size (u64), mtime, ctime (i64 nanoseconds), all
-//! little-endian, SHA-256, kind and ACL; at the end the SHA-256 of all that.
+//! Format, all numbers little-endian: a tag, the boot id, what the whole depends on, the trails, one slot a set, the SHA-256 of all that;
+//! then the contents of each set, each with a sum in its slot.
 
-use crate::base::ContentHash;
+use super::contents::{Belief, Contents, Looked, Stamp, pack, unpack};
+use super::trail::{Step, Trail, WHATS};
+use crate::base::{ContentHash, Digest, SetName};
 use crate::host::Stat;
-use crate::material::FileKind;
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
 
-const TAG: &[u8] = b"certsync cache 2\n";
-const SECOND: i128 = 1_000_000_000;
-const ENTRY: usize = 8 * 5 + 32 + 1;
+const TAG: &[u8] = b"certsync cache 3\n";
+const SUM: usize = 32;
 
-/// What is known of one content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// SHA-256 of the content.
-    pub sha256: ContentHash,
-    /// What it was recognised as.
-    pub kind: FileKind,
-    /// Whether an ACL widens access; like a change of content, a change of it moves the ctime.
-    pub acl: Acl,
+/// A set that had nothing to do, and what must be the same for that to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quiet {
+    /// Hash of what the spec says of it.
+    pub config: ContentHash,
+    /// SHA-256 over the metadata of every step of the trail.
+    pub print: [u8; 32],
+    /// Its version.
+    pub digest: Digest,
+    /// Until when, Unix seconds: a certificate of it runs out then.
+    pub until: i64,
+    /// What the look depended on.
+    pub trail: Arc<Trail>,
+    /// The generation in place at each install.
+    pub generations: Vec<String>,
 }
 
-/// What is known of a file's ACL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acl {
-    /// It was not looked at.
-    Unknown,
-    /// There is none that grants more than the mode shows.
-    Plain,
-    /// There is.
-    Wider,
+/// What all quiet sets depend on beside their own files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Common {
+    /// Hash of the host's name, the spec's place, its hooks and the like.
+    pub identity: ContentHash,
+    /// `state.json` as it was when the cache was written.
+    state: (u64, u64, Stamp),
+    /// How many sets it had.
+    pub recorded: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    mtime: i64,
-    ctime: i64,
+impl Common {
+    /// `state` is the metadata of `state.json`.
+    pub fn new(identity: ContentHash, state: &Stat, recorded: usize) -> Option<Common> {
+        Some(Common { identity, state: (state.dev, state.ino, Stamp::of(state)?), recorded: recorded as u64 })
+    }
+
+    /// Whether the quiet sets were quiet for this identity and this `state.json`.
+    pub fn holds(&self, identity: &ContentHash, state: &Stat) -> bool {
+        self.identity == *identity && Stamp::of(state).is_some_and(|stamp| self.state == (state.dev, state.ino, stamp))
+    }
 }
 
-/// Whether known contents may be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Belief {
-    /// As long as the metadata is unchanged.
-    Metadata,
-    /// Not at all: read everything (`--verify-content`).
-    Nothing,
+#[derive(Debug, Clone)]
+enum Blob {
+    /// Where it is in the file, and its sum.
+    Unread(Range<usize>, [u8; 8]),
+    Packed(Vec<u8>),
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    quiet: Option<Quiet>,
+    blob: Blob,
 }
 
 /// The cache in memory.
 pub struct Cache {
-    known: HashMap<(u64, u64), (Stamp, Known)>,
-    used: HashMap<(u64, u64), (Stamp, Known)>,
+    file: Vec<u8>,
+    common: Option<Common>,
+    sets: BTreeMap<String, Slot>,
     belief: Belief,
+    is_changed: bool,
 }
 
 impl Cache {
     /// Reads what [`Cache::bytes`] wrote; anything else, or of another boot, is an empty cache.
-    pub fn read(bytes: &[u8], boot: &str, belief: Belief) -> Cache {
-        Cache { known: parse(bytes, boot).unwrap_or_default(), used: HashMap::new(), belief }
+    pub fn read(bytes: Vec<u8>, boot: &str, belief: Belief) -> Cache {
+        match parse(&bytes, boot) {
+            Some((common, sets)) => Cache { file: bytes, common, sets, belief, is_changed: false },
+            None => Cache { file: Vec::new(), common: None, sets: BTreeMap::new(), belief, is_changed: false },
+        }
     }
 
-    /// What the file with this metadata holds, if that is known.
-    pub fn find(&mut self, stat: &Stat) -> Option<Known> {
-        let key = (stat.dev, stat.ino);
-        if let Some((stamp, known)) = self.used.get(&key) {
-            return (*stamp == stamp_of(stat)?).then_some(*known);
-        }
-        if self.belief == Belief::Nothing {
-            return None;
-        }
-        let (stamp, known) = *self.known.get(&key)?;
-        if stamp != stamp_of(stat)? {
-            return None;
-        }
-        self.used.insert(key, (stamp, known));
-        Some(known)
+    /// What the quiet sets have in common.
+    pub fn common(&self) -> Option<&Common> {
+        self.common.as_ref().filter(|_| self.belief == Belief::Metadata)
     }
 
-    /// Records what a file held: `stat` from its descriptor, taken before the read; `clock` is the coarse clock, read before that.
-    pub fn record(&mut self, stat: &Stat, known: Known, clock: i128) {
-        if stat.ctime < clock
-            && stat.ctime % SECOND != 0
-            && let Some(stamp) = stamp_of(stat)
+    /// What is remembered of the last look at the set, where it had nothing to do.
+    pub fn quiet(&self, set: &SetName) -> Option<&Quiet> {
+        self.sets.get(set.as_str())?.quiet.as_ref()
+    }
+
+    /// What is known of the set's files.
+    pub fn contents(&self, set: &SetName) -> Contents {
+        let known = self.sets.get(set.as_str()).and_then(|slot| unpack(self.blob(&slot.blob)?));
+        Contents::new(known.unwrap_or_default(), self.belief)
+    }
+
+    fn blob<'a>(&'a self, blob: &'a Blob) -> Option<&'a [u8]> {
+        match blob {
+            Blob::Packed(bytes) => Some(bytes),
+            Blob::Unread(range, sum) => self.file.get(range.clone()).filter(|bytes| sum_of(bytes) == *sum),
+        }
+    }
+
+    /// Remembers what a look at the set has learned of its files.
+    pub fn keep(&mut self, set: &SetName, contents: Contents, looked: Looked) {
+        let packed = pack(&contents.remembered(looked));
+        match self.sets.get_mut(set.as_str()) {
+            Some(slot) => {
+                let same = match &slot.blob {
+                    Blob::Packed(before) => *before == packed,
+                    Blob::Unread(range, _) => self.file.get(range.clone()) == Some(&packed),
+                };
+                if !same {
+                    slot.blob = Blob::Packed(packed);
+                    self.is_changed = true;
+                }
+            }
+            None => {
+                self.sets.insert(set.to_string(), Slot { quiet: None, blob: Blob::Packed(packed) });
+                self.is_changed = true;
+            }
+        }
+    }
+
+    /// Remembers that the set has nothing to do, or no longer.
+    pub fn set_quiet(&mut self, set: &SetName, quiet: Option<Quiet>) {
+        if let Some(slot) = self.sets.get_mut(set.as_str())
+            && slot.quiet != quiet
         {
-            self.used.insert((stat.dev, stat.ino), (stamp, known));
+            slot.quiet = quiet;
+            self.is_changed = true;
         }
     }
 
-    /// Whether what was used differs from what was read, so that it is worth writing.
-    pub fn is_changed(&self) -> bool {
-        self.known != self.used
+    /// Forgets every set but these.
+    pub fn retain(&mut self, sets: &BTreeSet<&str>) {
+        let before = self.sets.len();
+        self.sets.retain(|name, _| sets.contains(name.as_str()));
+        self.is_changed |= self.sets.len() != before;
     }
 
-    /// Keeps what was not looked at as well: after a run that looked at a part only.
-    pub fn keep_unused(&mut self) {
-        for (key, value) in &self.known {
-            self.used.entry(*key).or_insert(*value);
-        }
+    /// Whether it differs from what was read, so that it is worth writing.
+    pub fn is_changed(&self, common: Option<&Common>) -> bool {
+        self.is_changed || (common != self.common.as_ref() && self.sets.values().any(|slot| slot.quiet.is_some()))
     }
 
     /// The file's content for this boot.
-    pub fn bytes(&self, boot: &str) -> Vec<u8> {
-        let mut out = Vec::with_capacity(TAG.len() + 64 + self.used.len() * ENTRY + 32);
-        out.extend_from_slice(TAG);
-        out.extend_from_slice(boot.as_bytes());
-        out.push(b'\n');
-        let mut sorted: Vec<_> = self.used.iter().collect();
-        sorted.sort_by_key(|(key, _)| **key);
-        for ((dev, ino), (stamp, known)) in sorted {
-            out.extend_from_slice(&dev.to_le_bytes());
-            out.extend_from_slice(&ino.to_le_bytes());
-            out.extend_from_slice(&stamp.size.to_le_bytes());
-            out.extend_from_slice(&stamp.mtime.to_le_bytes());
-            out.extend_from_slice(&stamp.ctime.to_le_bytes());
-            out.extend_from_slice(known.sha256.as_bytes());
-            let kind = KINDS.iter().position(|kind| *kind == known.kind).unwrap_or(KINDS.len() - 1);
-            let acl = ACLS.iter().position(|acl| *acl == known.acl).unwrap_or(0);
-            out.push((acl * KINDS.len() + kind) as u8);
+    pub fn bytes(&self, boot: &str, common: Option<&Common>) -> Vec<u8> {
+        let mut trails: BTreeMap<&Trail, u32> = BTreeMap::new();
+        for quiet in self.sets.values().filter_map(|slot| slot.quiet.as_ref()) {
+            let next = trails.len() as u32;
+            trails.entry(&quiet.trail).or_insert(next);
         }
-        let sum = Sha256::digest(&out);
-        out.extend_from_slice(&sum);
-        out
+        let mut out = Out(Vec::with_capacity(TAG.len() + 256 + self.file.len() + self.sets.len() * 1024));
+        out.0.extend_from_slice(TAG);
+        out.0.extend_from_slice(boot.as_bytes());
+        out.0.push(b'\n');
+        out.common(common);
+        let mut in_order: Vec<_> = trails.iter().collect();
+        in_order.sort_by_key(|(_, number)| **number);
+        out.number(in_order.len() as u64);
+        in_order.iter().for_each(|(trail, _)| out.trail(trail));
+        out.number(self.sets.len() as u64);
+        let mut blobs = Vec::with_capacity(self.sets.len());
+        let mut start = 0;
+        for (name, slot) in &self.sets {
+            let blob = self.blob(&slot.blob).unwrap_or_default();
+            out.text(name);
+            out.quiet(slot.quiet.as_ref(), &trails);
+            out.number(start);
+            out.number(blob.len() as u64);
+            match &slot.blob {
+                Blob::Unread(_, sum) if !blob.is_empty() => out.0.extend_from_slice(sum),
+                _ => out.0.extend_from_slice(&sum_of(blob)),
+            }
+            start += blob.len() as u64;
+            blobs.push(blob);
+        }
+        let sum = Sha256::digest(&out.0);
+        out.0.extend_from_slice(&sum);
+        blobs.into_iter().for_each(|blob| out.0.extend_from_slice(blob));
+        out.0
     }
 }
 
-const KINDS: [FileKind; 7] = [
-    FileKind::Certificates,
-    FileKind::Crl,
-    FileKind::Csr,
-    FileKind::DhParameters,
-    FileKind::PublicKey,
-    FileKind::PrivateKey,
-    FileKind::Unrecognised,
-];
-
-const ACLS: [Acl; 3] = [Acl::Unknown, Acl::Plain, Acl::Wider];
-
-fn stamp_of(stat: &Stat) -> Option<Stamp> {
-    Some(Stamp { size: stat.size, mtime: i64::try_from(stat.mtime).ok()?, ctime: i64::try_from(stat.ctime).ok()? })
+fn sum_of(bytes: &[u8]) -> [u8; 8] {
+    let sum: [u8; SUM] = Sha256::digest(bytes).into();
+    let mut out = [0; 8];
+    out.copy_from_slice(&sum[..8]);
+    out
 }
 
-fn parse(bytes: &[u8], boot: &str) -> Option<HashMap<(u64, u64), (Stamp, Known)>> {
-    let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if Sha256::digest(body).as_slice() != sum {
+struct Out(Vec<u8>);
+
+impl Out {
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn common(&mut self, common: Option<&Common>) {
+        self.0.push(u8::from(common.is_some()));
+        if let Some(common) = common {
+            let (dev, ino, stamp) = common.state;
+            self.0.extend_from_slice(common.identity.as_bytes());
+            for number in [dev, ino, stamp.size, stamp.mtime.cast_unsigned(), stamp.ctime.cast_unsigned(), common.recorded] {
+                self.number(number);
+            }
+        }
+    }
+
+    fn trail(&mut self, trail: &Trail) {
+        self.number(trail.len() as u64);
+        for step in trail {
+            let what = WHATS.iter().position(|what| *what == step.what).unwrap_or(0);
+            self.0.extend_from_slice(&[step.place, what as u8]);
+            self.text(&step.path);
+        }
+    }
+
+    fn quiet(&mut self, quiet: Option<&Quiet>, trails: &BTreeMap<&Trail, u32>) {
+        self.0.push(u8::from(quiet.is_some()));
+        let Some(quiet) = quiet else { return };
+        self.0.extend_from_slice(quiet.config.as_bytes());
+        self.0.extend_from_slice(&quiet.print);
+        self.0.extend_from_slice(quiet.digest.as_bytes());
+        self.number(quiet.until.cast_unsigned());
+        self.number(trails.get(&*quiet.trail).copied().unwrap_or(0).into());
+        self.number(quiet.generations.len() as u64);
+        quiet.generations.iter().for_each(|name| self.text(name));
+    }
+}
+
+/// What is left to read.
+struct In<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> In<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let taken = self.bytes.get(self.at..self.at.checked_add(count)?)?;
+        self.at += count;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
+    fn count(&mut self) -> Option<usize> {
+        // Nothing counted here takes less than a byte.
+        usize::try_from(self.number()?).ok().filter(|count| *count <= self.bytes.len())
+    }
+
+    fn hash(&mut self) -> Option<[u8; 32]> {
+        self.take(32)?.try_into().ok()
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.count()?;
+        std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    fn common(&mut self) -> Option<Option<Common>> {
+        if self.byte()? == 0 {
+            return Some(None);
+        }
+        let identity = ContentHash::from_bytes(self.hash()?);
+        let (dev, ino, size) = (self.number()?, self.number()?, self.number()?);
+        let stamp = Stamp { size, mtime: self.number()?.cast_signed(), ctime: self.number()?.cast_signed() };
+        Some(Some(Common { identity, state: (dev, ino, stamp), recorded: self.number()? }))
+    }
+
+    fn trail(&mut self) -> Option<Trail> {
+        let count = self.count()?;
+        let step = |from: &mut Self| {
+            let (place, what) = (from.byte()?, from.byte()?);
+            Some(Step { place, what: *WHATS.get(usize::from(what))?, path: from.text()?.to_owned() })
+        };
+        (0..count).map(|_| step(self)).collect()
+    }
+
+    fn quiet(&mut self, trails: &[Arc<Trail>]) -> Option<Option<Quiet>> {
+        if self.byte()? == 0 {
+            return Some(None);
+        }
+        let config = ContentHash::from_bytes(self.hash()?);
+        let (print, digest) = (self.hash()?, Digest::from_bytes(self.hash()?));
+        let until = self.number()?.cast_signed();
+        let trail = Arc::clone(trails.get(self.count()?)?);
+        let count = self.count()?;
+        let generations = (0..count).map(|_| self.text().map(str::to_owned)).collect::<Option<_>>()?;
+        Some(Some(Quiet { config, print, digest, until, trail, generations }))
+    }
+}
+
+type Parsed = (Option<Common>, BTreeMap<String, Slot>);
+
+fn parse(bytes: &[u8], boot: &str) -> Option<Parsed> {
+    let head = [TAG, boot.as_bytes(), b"\n"].concat();
+    bytes.starts_with(&head).then_some(())?;
+    let mut from = In { bytes, at: head.len() };
+    let common = from.common()?;
+    let count = from.count()?;
+    let trails: Vec<Arc<Trail>> = (0..count).map(|_| from.trail().map(Arc::new)).collect::<Option<_>>()?;
+    let count = from.count()?;
+    let mut slots = Vec::with_capacity(count.min(1 << 20));
+    for _ in 0..count {
+        let name = from.text()?.to_owned();
+        let quiet = from.quiet(&trails)?;
+        let (start, length) = (from.count()?, from.count()?);
+        slots.push((name, quiet, start, length, from.take(8)?));
+    }
+    let end = from.at;
+    if Sha256::digest(&bytes[..end]).as_slice() != from.take(SUM)? {
         return None;
     }
-    let rest = body.strip_prefix(TAG)?.strip_prefix(boot.as_bytes())?.strip_prefix(b"\n")?;
-    if rest.len() % ENTRY != 0 {
-        return None;
-    }
-    let mut known = HashMap::with_capacity(rest.len() / ENTRY);
-    for entry in rest.chunks_exact(ENTRY) {
-        let number = |at: usize| entry.get(at * 8..at * 8 + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-        let stamp = Stamp { size: number(2)?, mtime: number(3)?.cast_signed(), ctime: number(4)?.cast_signed() };
-        let sha256 = ContentHash::from_bytes(entry.get(40..72)?.try_into().ok()?);
-        let last = usize::from(*entry.get(72)?);
-        let (kind, acl) = (*KINDS.get(last % KINDS.len())?, *ACLS.get(last / KINDS.len())?);
-        known.insert((number(0)?, number(1)?), (stamp, Known { sha256, kind, acl }));
-    }
-    Some(known)
+    let blobs = end + SUM;
+    let slot = |(name, quiet, start, length, sum): (String, Option<Quiet>, usize, usize, &[u8])| {
+        let range = blobs + start..blobs + start + length;
+        Some((name, Slot { quiet, blob: Blob::Unread(range, sum.try_into().ok()?) }))
+    };
+    Some((common, slots.into_iter().map(slot).collect::<Option<_>>()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Acl, Belief, Cache, Known};
-    use crate::base::{ContentHash, Mode};
+    use super::{Cache, Common, Quiet};
+    use crate::base::{ContentHash, Digest, Mode, SetName};
     use crate::host::{Kind, Stat};
     use crate::material::FileKind;
+    use crate::state::contents::{Acl, Belief, Known, Looked};
+    use crate::state::trail::{Step, What};
+    use std::sync::Arc;
 
     fn stat(ino: u64, ctime: i128) -> Stat {
         Stat { dev: 1, ino, kind: Kind::File, uid: 0, gid: 0, mode: Mode::from_bits(0o600), size: 5, nlink: 1, mtime: 7, ctime }
@@ -185,40 +363,85 @@ mod tests {
         Known { sha256: ContentHash::of(b"x"), kind: FileKind::PrivateKey, acl: Acl::Wider }
     }
 
+    fn set() -> SetName {
+        "a.test".parse().unwrap_or_else(|_| unreachable!())
+    }
+
+    fn common() -> Option<Common> {
+        Common::new(ContentHash::of(b"identity"), &stat(9, 9), 1)
+    }
+
+    fn written() -> Vec<u8> {
+        let mut cache = Cache::read(Vec::new(), "boot", Belief::Metadata);
+        let mut contents = cache.contents(&set());
+        contents.record(&stat(2, 10), known(), 11);
+        cache.keep(&set(), contents, Looked::Everywhere);
+        cache.set_quiet(&set(), Some(quiet()));
+        cache.bytes("boot", common().as_ref())
+    }
+
+    fn quiet() -> Quiet {
+        Quiet {
+            config: ContentHash::of(b"config"),
+            print: [3; 32],
+            digest: Digest::from_bytes([4; 32]),
+            until: -5,
+            trail: Arc::new(vec![Step { place: 1, what: What::Generation, path: "cert.pem".into() }]),
+            generations: vec!["1-abc".into(), "7-def".into()],
+        }
+    }
+
+    fn found(bytes: &[u8], boot: &str, belief: Belief, ctime: i128) -> Option<Known> {
+        Cache::read(bytes.to_vec(), boot, belief).contents(&set()).find(&stat(2, ctime))
+    }
+
     #[test]
     fn what_was_written_is_read_again_in_the_same_boot_only() {
-        let mut cache = Cache::read(b"", "boot", Belief::Metadata);
-        cache.record(&stat(2, 10), known(), 11);
-        let bytes = cache.bytes("boot");
-        assert_eq!(Cache::read(&bytes, "boot", Belief::Metadata).find(&stat(2, 10)), Some(known()));
-        assert_eq!(Cache::read(&bytes, "other", Belief::Metadata).find(&stat(2, 10)), None);
-        assert_eq!(Cache::read(&bytes, "boot", Belief::Nothing).find(&stat(2, 10)), None);
-        assert_eq!(Cache::read(&bytes, "boot", Belief::Metadata).find(&stat(2, 9)), None);
+        let bytes = written();
+        assert_eq!(found(&bytes, "boot", Belief::Metadata, 10), Some(known()));
+        assert_eq!(found(&bytes, "other", Belief::Metadata, 10), None);
+        assert_eq!(found(&bytes, "boot", Belief::Nothing, 10), None);
+        assert_eq!(found(&bytes, "boot", Belief::Metadata, 9), None);
+        let cache = Cache::read(bytes.clone(), "boot", Belief::Metadata);
+        assert_eq!((cache.quiet(&set()), cache.common()), (Some(&quiet()), common().as_ref()));
+        assert!(!cache.is_changed(common().as_ref()) && cache.is_changed(None));
+        assert_eq!(cache.bytes("boot", common().as_ref()), bytes);
+        assert!(Cache::read(bytes, "boot", Belief::Nothing).common().is_none());
+    }
+
+    #[test]
+    fn what_a_look_at_a_part_did_not_meet_is_kept() {
+        let mut cache = Cache::read(written(), "boot", Belief::Metadata);
+        cache.keep(&set(), cache.contents(&set()), Looked::Somewhere);
+        assert!(cache.contents(&set()).find(&stat(2, 10)).is_some());
+        cache.keep(&set(), cache.contents(&set()), Looked::Everywhere);
+        assert!(cache.contents(&set()).find(&stat(2, 10)).is_none());
     }
 
     #[test]
     fn a_content_read_within_the_clock_tick_of_its_change_is_not_believed() {
-        let mut cache = Cache::read(b"", "boot", Belief::Metadata);
-        cache.record(&stat(2, 10), known(), 10);
-        assert_eq!(cache.find(&stat(2, 10)), None);
+        let mut contents = Cache::read(Vec::new(), "boot", Belief::Metadata).contents(&set());
+        contents.record(&stat(2, 10), known(), 10);
+        assert_eq!(contents.find(&stat(2, 10)), None);
     }
 
     #[test]
     fn a_content_on_a_file_system_that_counts_in_seconds_is_not_believed() {
-        let mut cache = Cache::read(b"", "boot", Belief::Metadata);
-        cache.record(&stat(2, 7_000_000_000), known(), 9_500_000_000);
-        assert_eq!(cache.find(&stat(2, 7_000_000_000)), None);
+        let mut contents = Cache::read(Vec::new(), "boot", Belief::Metadata).contents(&set());
+        contents.record(&stat(2, 7_000_000_000), known(), 9_500_000_000);
+        assert_eq!(contents.find(&stat(2, 7_000_000_000)), None);
     }
 
     #[test]
     fn a_damaged_cache_is_an_empty_one() {
-        let mut cache = Cache::read(b"", "boot", Belief::Metadata);
-        cache.record(&stat(2, 10), known(), 11);
-        let mut bytes = cache.bytes("boot");
+        let mut bytes = written();
         for i in 0..bytes.len() {
             bytes[i] ^= 1;
-            assert_eq!(Cache::read(&bytes, "boot", Belief::Metadata).find(&stat(2, 10)), None);
+            assert_eq!(found(&bytes, "boot", Belief::Metadata, 10), None);
             bytes[i] ^= 1;
+        }
+        for end in 0..bytes.len() {
+            assert_eq!(found(&bytes[..end], "boot", Belief::Metadata, 10), None);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `state.json`: loaded whole, written whole, durably.
 
+use super::asleep::{Asleep, names};
 use super::{InstallState, STATE_VERSION, State};
-use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, printable};
+use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, SetName, printable};
 use crate::host::dir::{Durability, write_atomic};
-use crate::host::{Dir, Kind, users};
+use crate::host::{Dir, Kind, Stat, users};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
@@ -15,15 +16,24 @@ const LARGEST: u64 = 256 << 20;
 impl State {
     /// The state of a host on which certsync never ran.
     pub fn empty(host: String, spec: AbsPath) -> State {
-        State { version: STATE_VERSION, host, spec, sets: BTreeMap::new(), patterns: BTreeSet::new(), installs: Vec::new() }
+        State {
+            version: STATE_VERSION,
+            host,
+            spec,
+            sets: BTreeMap::new(),
+            patterns: BTreeSet::new(),
+            installs: Vec::new(),
+            asleep: Asleep::default(),
+        }
     }
 
-    /// Loads it from the state directory, or nothing where there is none yet.
+    /// Loads it from the state directory, or nothing where there is none yet. What is recorded of the sets in `asleep` is kept as it is,
+    /// unread, until [`State::wake`].
     ///
     /// # Errors
     /// Kind `State`: damaged, written by a newer certsync, or of another spec; kind `Permission`: a link, another user's, or others may
     /// write it. The hint names the way out.
-    pub fn load(dir: &Dir, at: &AbsPath, spec: &AbsPath) -> Result<Option<State>> {
+    pub fn load<'a>(dir: &Dir, at: &AbsPath, spec: &AbsPath, asleep: impl IntoIterator<Item = &'a SetName>) -> Result<Option<State>> {
         let path = format!("{at}/{FILE}");
         let (bytes, stat) = match dir.read_file(OsStr::new(FILE), LARGEST) {
             Ok(read) => read,
@@ -48,7 +58,41 @@ impl State {
             return Err(Error::new(ErrorKind::Permission, path, "others may write the state file")
                 .hint("chmod go-w the file, after a look at who changed it"));
         }
+        let asleep = names(asleep);
+        if !asleep.is_empty()
+            && let Some((awake, asleep)) = Asleep::part(bytes.expose().to_vec(), &asleep)
+        {
+            return State::parse(&awake, &path, spec).map(|state| Some(State { asleep, ..state }));
+        }
         State::parse(bytes.expose(), &path, spec).map(Some)
+    }
+
+    /// Reads what is recorded of the sets that were asleep.
+    ///
+    /// # Errors
+    /// As [`State::load`].
+    pub fn wake(&mut self, at: &AbsPath) -> Result<()> {
+        let asleep = std::mem::take(&mut self.asleep);
+        if asleep.len() == 0 {
+            return Ok(());
+        }
+        let path = format!("{at}/{FILE}");
+        let text = asleep.alone(self).map_err(|e| Error::io(ErrorKind::State, &path, &e))?;
+        let woken = State::parse(&text, &path, &self.spec)?;
+        self.sets.extend(woken.sets);
+        self.installs.extend(woken.installs);
+        self.installs.sort_by(|a, b| (&a.set, &a.dest).cmp(&(&b.set, &b.dest)));
+        Ok(())
+    }
+
+    /// How many sets are recorded.
+    pub fn count(&self) -> usize {
+        self.sets.len() + self.asleep.len()
+    }
+
+    /// Metadata of the file, where there is one.
+    pub fn stat(dir: &Dir) -> Option<Stat> {
+        dir.stat_at(OsStr::new(FILE)).ok().flatten()
     }
 
     /// Reads what [`State::save`] wrote; `path` names it in errors.
@@ -57,29 +101,34 @@ impl State {
     /// Kind `State`: damaged, written by a newer certsync, or of another spec. The hint names the way out.
     pub fn parse(bytes: &[u8], path: &str, spec: &AbsPath) -> Result<State> {
         let wrong = |cause: String| Error::new(ErrorKind::State, path, cause).hint(WAY_OUT);
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| wrong(damaged(&e)))?;
-        let version = value.get("version").and_then(serde_json::Value::as_u64);
-        match version {
-            Some(v) if v > u64::from(STATE_VERSION) => {
-                return Err(Error::new(
-                    ErrorKind::State,
-                    path,
-                    format!("written by a newer certsync (version {v}, this one reads up to {STATE_VERSION})"),
-                )
-                .hint("install that certsync again, or set the state aside with --new-state: every hook then runs once"));
+        let newer = |version: u64| {
+            Error::new(
+                ErrorKind::State,
+                path,
+                format!("written by a newer certsync (version {version}, this one reads up to {STATE_VERSION})"),
+            )
+            .hint("install that certsync again, or set the state aside with --new-state: every hook then runs once")
+        };
+        let state: State = match serde_json::from_slice(bytes) {
+            Ok(state) => state,
+            Err(error) => {
+                // A newer one may well look otherwise: the version is asked for first.
+                let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| wrong(damaged(&e)))?;
+                return Err(match value.get("version").and_then(serde_json::Value::as_u64) {
+                    Some(version) if version > u64::from(STATE_VERSION) => newer(version),
+                    Some(_) => wrong(damaged(&error)),
+                    None => wrong("damaged: no version".into()),
+                });
             }
-            Some(1..) => {}
-            Some(0) | None => return Err(wrong("damaged: no version".into())),
+        };
+        match state.version {
+            0 => return Err(wrong("damaged: no version".into())),
+            1..=STATE_VERSION => {}
+            version => return Err(newer(version.into())),
         }
-        let state: State = serde_json::from_value(value).map_err(|e| wrong(damaged(&e)))?;
         if state.spec != *spec {
             return Err(Error::new(ErrorKind::State, path, format!("this state directory serves another spec: {}", state.spec))
                 .hint("name another directory with --state-dir, or, if the spec has moved, set the state aside with --new-state"));
-        }
-        // They are looked for by halving: one out of order would not be found, and be made a second time.
-        let order = |install: &InstallState| (install.set.clone(), install.dest.clone());
-        if !state.installs.iter().map(order).is_sorted_by(|one, other| one < other) {
-            return Err(wrong("damaged: its installs are out of order".into()));
         }
         Ok(state)
     }
@@ -89,11 +138,8 @@ impl State {
     /// # Errors
     /// Kind `State`; the old file is then still whole.
     pub fn save(&self, dir: &Dir, at: &AbsPath) -> Result<()> {
-        let subject = format!("{at}/{FILE}");
-        let mut bytes = serde_json::to_vec(self).map_err(|e| Error::new(ErrorKind::State, subject.clone(), e.to_string()))?;
-        bytes.push(b'\n');
-        write_atomic(dir, OsStr::new(FILE), &bytes, Mode::from_bits(0o600), Durability::OnDisk)
-            .map_err(|e| Error::io(ErrorKind::State, subject, &e))
+        let write = |bytes: Vec<u8>| write_atomic(dir, OsStr::new(FILE), &bytes, Mode::from_bits(0o600), Durability::OnDisk);
+        self.asleep.join(self).and_then(write).map_err(|e| Error::io(ErrorKind::State, format!("{at}/{FILE}"), &e))
     }
 
     /// Puts the present file out of the way as `state.json.<seconds>`, kept as evidence: no other that was is replaced.
@@ -136,9 +182,9 @@ mod tests {
         with_dir(|dir, path| {
             let spec = at.clone();
             State::empty("host".into(), spec.clone()).save(dir, &at)?;
-            assert!(State::load(dir, &at, &spec)?.is_some());
+            assert!(State::load(dir, &at, &spec, [])?.is_some());
             change(&path.join(FILE)).map_err(|error| Error::io(ErrorKind::State, "the test", &error))?;
-            Ok(State::load(dir, &at, &spec).err().unwrap_or_else(|| unreachable!("it was accepted")))
+            Ok(State::load(dir, &at, &spec, []).err().unwrap_or_else(|| unreachable!("it was accepted")))
         })
     }
 

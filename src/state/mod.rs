@@ -1,16 +1,21 @@
 //! What is recorded: the state file, the cache, the store.
 
+mod asleep;
 mod cache;
+mod contents;
 mod file;
 pub mod requests;
 mod store;
 mod sweep;
 #[cfg(test)]
 mod test_dir;
+mod trail;
 pub mod turn;
 mod types;
 
-pub use cache::{Acl, Belief, Cache, Known};
+pub use cache::{Cache, Common, Quiet};
+pub use contents::{Acl, Belief, Contents, Known, Looked};
 pub use store::{Store, short};
 pub use sweep::sweep;
+pub use trail::{Print, Step, Trace, What};
 pub use types::{GenerationState, Hold, Inode, InstallState, Mark, Returned, STATE_VERSION, SetState, State, parse_generation};

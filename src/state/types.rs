@@ -26,6 +26,9 @@ pub struct State {
     pub patterns: BTreeSet<SetName>,
     /// Every place a set was put, sorted by (set, dest).
     pub installs: Vec<InstallState>,
+    /// What was not read of the file.
+    #[serde(skip)]
+    pub(super) asleep: super::asleep::Asleep,
 }
 
 /// What is known of one set.

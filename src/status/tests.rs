@@ -4,7 +4,7 @@ use super::{
 use crate::base::{ContentHash, Digest, Error, ErrorKind, GenerationHash, KeyFingerprint};
 use crate::material::{Leaf, SetFacts};
 use crate::spec::{Command, Hook, HookUser, Layout, Verify};
-use crate::state::{GenerationState, InstallState, Mark, STATE_VERSION, State};
+use crate::state::{GenerationState, InstallState, Mark, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
@@ -180,14 +180,9 @@ fn state(mark: Option<Mark>) -> State {
         returned: None,
         marks: mark.map(|mark| BTreeMap::from([(parsed("nginx"), mark)])).unwrap_or_default(),
     };
-    State {
-        version: STATE_VERSION,
-        host: "h".into(),
-        spec: parsed("/etc/certsync/certsync.yaml"),
-        sets: BTreeMap::new(),
-        patterns: BTreeSet::new(),
-        installs: vec![install],
-    }
+    let mut state = State::empty("h".into(), parsed("/etc/certsync/certsync.yaml"));
+    state.installs.push(install);
+    state
 }
 
 /// Of a spec without sets, in which a key is revoked.

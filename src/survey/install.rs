@@ -8,7 +8,7 @@ use crate::material::{Material, SetFacts, describe, mixed, render};
 use crate::observe::{Depth, How, ObservedInstall, observe, read_generation};
 use crate::plan::{Diffed, InstallPlan, Outcome, Situation, Wanted, WantedFile, diff};
 use crate::spec::{DesiredInstall, DesiredSet};
-use crate::state::Inode;
+use crate::state::{Contents, Inode};
 use std::collections::BTreeSet;
 
 /// What is at hand for the installs of one set.
@@ -17,6 +17,8 @@ pub(super) struct Place<'a> {
     pub material: &'a mut Option<Material>,
     /// Directories that certsync made at this `dest`.
     pub made: &'a [Inode],
+    /// What is known of its files.
+    pub contents: &'a mut Contents,
 }
 
 impl Survey<'_> {
@@ -34,11 +36,12 @@ impl Survey<'_> {
         let largest = self.desired.limits.set;
         let us = self.us.clone();
         let how = |depth| How { depth, us: &us, recorded: recorded.as_deref(), largest };
-        let observed = observe(&install.dest, &set.name, &[], self.cache, how(Depth::Metadata))?;
+        let observed = observe(&install.dest, &set.name, &[], at.contents, how(Depth::Metadata))?;
         if let Diffed::Plan(plan) = self.diff(set, install, &Wanted { digest, facts: &NO_FACTS, files: None }, &observed, made) {
             return Ok(*plan);
         }
-        let material = self.material(set, digest, at.material)?;
+        at.contents.trace.spoil();
+        let material = self.material(set, digest, at)?;
         let facts: SetFacts = material.facts().clone();
         let rendered = render(material, install.files.as_deref())?;
         let files: Vec<WantedFile> = rendered
@@ -51,7 +54,7 @@ impl Survey<'_> {
             })
             .collect();
         let names: Vec<&RelPath> = files.iter().map(|file| &file.path).collect();
-        let observed = observe(&install.dest, &set.name, &names, self.cache, how(Depth::Words(self.now)))?;
+        let observed = observe(&install.dest, &set.name, &names, at.contents, how(Depth::Words(self.now)))?;
         match self.diff(set, install, &Wanted { digest, facts: &facts, files: Some(&files) }, &observed, made) {
             Diffed::Plan(mut plan) => {
                 self.look_at_all(set, install, &mut plan, at.material.as_ref())?;
@@ -83,7 +86,7 @@ impl Survey<'_> {
         }
         state.facts.keys = keys.into_iter().collect();
         let mut accept = set.accept.clone();
-        accept.extend(self.once.get(&set.name).into_iter().flatten());
+        accept.extend(self.look.once.get(&set.name).into_iter().flatten());
         // The bytes that stand there already were judged when they came, perhaps with a door open for once.
         let installed = self.state.install(&set.name, &install.dest).and_then(|recorded| recorded.current.as_ref());
         let is_new = staged && installed.is_none_or(|current| current.hash != state.hash);
@@ -105,7 +108,7 @@ impl Survey<'_> {
             recorded: self.state.install(&set.name, &install.dest),
             made,
             observed,
-            because: self.because,
+            because: self.look.because,
             now: self.now,
             user_name: users::user_name,
             group_name: users::group_name,
@@ -113,12 +116,13 @@ impl Survey<'_> {
     }
 
     /// The material of exactly this version: what was just read, what the store holds, or what the source still has.
-    fn material<'m>(&mut self, set: &DesiredSet, digest: Digest, read: &'m mut Option<Material>) -> Result<&'m Material> {
+    fn material<'m>(&mut self, set: &DesiredSet, digest: Digest, at: &'m mut Place<'_>) -> Result<&'m Material> {
+        let Place { material: read, contents, .. } = at;
         if read.as_ref().is_none_or(|material| material.digest() != digest) {
             let stored = self.store().and_then(|store| store.load(&set.name, &digest));
             let found = match stored {
                 Ok(material) => material,
-                Err(error) => match reread(set, &self.desired.limits, &digest, self.cache) {
+                Err(error) => match reread(set, &self.desired.limits, &digest, contents) {
                     Ok(Some(material)) => {
                         self.store_again(set, &material)?;
                         material
@@ -133,7 +137,7 @@ impl Survey<'_> {
 
     fn store_again(&mut self, set: &DesiredSet, material: &Material) -> Result<()> {
         let revision = self.state.sets.get(&set.name).map_or(0, |known| known.revision);
-        match self.keep {
+        match self.look.keep {
             Keep::InStore => {
                 self.store()?.purge_version(&set.name, &material.digest())?;
                 self.stored = Stored::Something;

@@ -2,16 +2,21 @@
 
 mod install;
 mod outlived;
+mod quiet;
 mod set;
+
+pub use crate::collect::Named;
+pub use quiet::{quiet_sets, remember};
 
 use crate::base::{AbsPath, Error, KeyFingerprint, Result, SetName};
 use crate::collect::{Accepted, name_sets};
 use crate::material::SetFacts;
 use crate::plan::{ContentChange, HookPlan, InstallPlan, Outcome, Plan, Reason, SetPlan, begin, due, promote};
-use crate::progress::Progress;
+use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, DesiredSet};
 use crate::state::requests::Scope;
-use crate::state::{Cache, Inode, State, Store};
+use crate::state::{Cache, Inode, Looked, State, Store, Trace};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether sources are looked at.
@@ -41,16 +46,8 @@ pub enum Retry {
     Now,
 }
 
-/// What a survey depends on.
-pub struct Survey<'a> {
-    /// This host's part of the spec.
-    pub desired: &'a Desired,
-    /// What is recorded; accepted sets are recorded in it.
-    pub state: &'a mut State,
-    /// Known contents.
-    pub cache: &'a mut Cache,
-    /// The store; none where there is no state directory yet.
-    pub store: Option<Store<'a>>,
+/// How a survey is to be made.
+pub struct Look {
     /// What becomes of accepted material.
     pub keep: Keep,
     /// Which sets.
@@ -63,12 +60,30 @@ pub struct Survey<'a> {
     pub retry: Retry,
     /// The reason of every change, where the caller knows better.
     pub because: Option<Reason>,
+    /// Progress on a terminal.
+    pub progress: ProgressChoice,
+}
+
+/// What a survey depends on.
+pub struct Survey<'a> {
+    /// This host's part of the spec.
+    pub desired: &'a Desired,
+    /// What is recorded; accepted sets are recorded in it.
+    pub state: &'a mut State,
+    /// Known contents.
+    pub cache: &'a mut Cache,
+    /// The store; none where there is no state directory yet.
+    pub store: Option<Store<'a>>,
+    /// How it is made.
+    pub look: Look,
+    /// The sets, where they are known already.
+    pub named: Option<Named>,
+    /// Those of them that need no look: the state has nothing of them that matters.
+    pub quiet: BTreeSet<SetName>,
     /// Content of `.certsync/owner` where this state directory manages a `dest`.
     pub us: String,
     /// Unix seconds.
     pub now: i64,
-    /// Progress on a terminal.
-    pub progress: Progress,
     /// Whether anything was put into the store yet.
     pub stored: Stored,
 }
@@ -78,8 +93,10 @@ pub struct Survey<'a> {
 pub struct Surveyed {
     /// The plan, hooks included.
     pub plan: Plan,
-    /// Every set that belongs here (also those out of scope), patterns resolved.
+    /// Every set that belongs here (also those out of scope, but not the quiet ones), patterns resolved.
     pub sets: Vec<DesiredSet>,
+    /// What the look at each set depended on.
+    pub traces: BTreeMap<SetName, Trace>,
     /// Patterns that match something.
     pub matched: BTreeSet<SetName>,
     /// Whether the store has got something that is not surely on disk.
@@ -99,25 +116,36 @@ pub enum Stored {
 impl Survey<'_> {
     /// Looks at every set in scope.
     pub fn run(mut self) -> Surveyed {
-        let named = name_sets(self.desired, self.state);
+        let named = self.named.take().unwrap_or_else(|| name_sets(self.desired, self.state));
         let mut made: BTreeMap<AbsPath, Vec<Inode>> = BTreeMap::new();
         for (install, inode) in self.state.installs.iter().filter_map(|install| Some((install, install.made?))) {
             made.entry(install.dest.clone()).or_default().push(inode);
         }
-        let mut surveyed = Surveyed { sets: named.sets, matched: named.matched, ..Surveyed::default() };
+        let mut surveyed = Surveyed { matched: named.matched, ..Surveyed::default() };
+        let progress = Progress::new(self.look.progress, Kind::Looking, named.sets.len().max(self.state.count()));
         for (name, error) in named.errors {
             surveyed.plan.sets.push(failed(name, error));
         }
-        for set in &surveyed.sets {
-            if holds(&self.scope, &set.name) {
-                self.progress.step(set.name.as_str());
-                surveyed.plan.sets.push(self.set(set, &made));
+        for set in named.sets {
+            if let Some(quiet) = self.cache.quiet(&set.name).filter(|_| self.quiet.contains(&set.name)) {
+                surveyed.plan.sets.push(quiet::plan_of(&set, quiet));
+                continue;
             }
+            if holds(&self.look.scope, &set.name) {
+                progress.step(set.name.as_str());
+                let mut contents = self.cache.contents(&set.name);
+                surveyed.plan.sets.push(self.set(&set, &made, &mut contents));
+                surveyed.traces.insert(set.name.clone(), std::mem::take(&mut contents.trace));
+                let looked = if self.look.sources == Sources::Read { Looked::Everywhere } else { Looked::Somewhere };
+                self.cache.keep(&set.name, contents, looked);
+            }
+            surveyed.sets.push(set);
         }
-        self.progress.finish();
+        progress.finish();
         surveyed.stored = self.stored;
-        if self.scope == Scope::All {
+        if self.look.scope == Scope::All {
             add_orphans(&mut surveyed, self.state, &self.desired.revoked, self.now);
+            self.cache.retain(&surveyed.plan.sets.iter().map(|set| set.name.as_str()).collect());
         }
         surveyed.plan.hooks = hooks_after(self.desired, &surveyed, self.state);
         owe(&mut surveyed.plan);
@@ -154,7 +182,7 @@ fn failed(name: SetName, error: Error) -> SetPlan {
 
 /// Hooks that would follow: what the state will say once the plan is carried out.
 fn hooks_after(desired: &Desired, surveyed: &Surveyed, state: &State) -> Vec<HookPlan> {
-    let mut after = state.clone();
+    let mut after = Cow::Borrowed(state);
     let mut changed = BTreeSet::new();
     let by_name: BTreeMap<&SetName, &DesiredSet> = surveyed.sets.iter().map(|set| (&set.name, set)).collect();
     for plan in &surveyed.plan.sets {
@@ -163,7 +191,7 @@ fn hooks_after(desired: &Desired, surveyed: &Surveyed, state: &State) -> Vec<Hoo
             if plan.is_stopped() || (plan.steps.is_empty() && plan.record.is_none()) {
                 continue;
             }
-            let recorded = after.install_entry(&set.name, &install.dest, install.rest.layout);
+            let recorded = after.to_mut().install_entry(&set.name, &install.dest, install.rest.layout);
             begin(recorded, plan, install);
             promote(recorded);
             if plan.content == ContentChange::Different {

@@ -8,14 +8,14 @@ use crate::host::clock;
 use crate::material::Material;
 use crate::plan::{InstallPlan, Outcome, SetPlan, returned_error};
 use crate::spec::{DesiredInstall, DesiredSet, under_hash};
-use crate::state::{Inode, SetState};
+use crate::state::{Contents, Inode, SetState};
 use std::collections::BTreeMap;
 
 impl Survey<'_> {
-    pub(super) fn set(&mut self, set: &DesiredSet, made: &BTreeMap<AbsPath, Vec<Inode>>) -> SetPlan {
+    pub(super) fn set(&mut self, set: &DesiredSet, made: &BTreeMap<AbsPath, Vec<Inode>>, contents: &mut Contents) -> SetPlan {
         let mut plan = set_plan(&set.name);
         let mut material = None;
-        let source = match self.find(set) {
+        let source = match self.find(set, contents) {
             Ok((digest, read)) => {
                 plan.warnings = read.as_ref().map(Material::warnings).unwrap_or_default();
                 material = read;
@@ -27,7 +27,7 @@ impl Survey<'_> {
                 None
             }
         };
-        let outlived = self.forget_what_is_past(set, source);
+        let outlived = self.forget_what_is_past(set, source, contents);
         plan.warnings.extend(outlived.iter().map(|dest| format!("{}: what is installed at {dest} is younger than the state", set.name)));
         plan.digest = self.version(set, source, &mut plan.result);
         let Some(digest) = plan.digest else {
@@ -38,12 +38,14 @@ impl Survey<'_> {
             plan.installs = set.installs.iter().map(|install| InstallPlan::untouched(&install.dest, result)).collect();
             return plan;
         };
-        for install in &set.installs {
+        for (number, install) in set.installs.iter().enumerate() {
+            contents.trace.begin_place(number);
             if source.is_none() && outlived.contains(&install.dest) {
                 plan.installs.push(InstallPlan::untouched(&install.dest, plan.result));
                 continue;
             }
-            let at = Place { material: &mut material, made: made.get(&install.dest).map_or(&[], Vec::as_slice) };
+            let made = made.get(&install.dest).map_or(&[][..], Vec::as_slice);
+            let at = Place { material: &mut material, made, contents: &mut *contents };
             let planned = self.place(set, install, &plan, digest, at);
             plan.installs.push(planned);
         }
@@ -52,11 +54,15 @@ impl Survey<'_> {
     }
 
     /// The version at the source and its material where it had to be read; the set is recorded as accepted.
-    fn find(&mut self, set: &DesiredSet) -> std::result::Result<(Option<Digest>, Option<Material>), (Outcome, Error)> {
-        if self.sources == Sources::Recorded {
+    fn find(
+        &mut self,
+        set: &DesiredSet,
+        contents: &mut Contents,
+    ) -> std::result::Result<(Option<Digest>, Option<Material>), (Outcome, Error)> {
+        if self.look.sources == Sources::Recorded {
             return Ok((self.state.sets.get(&set.name).map(|known| known.digest), None));
         }
-        match collect(set, self.desired, self.state, &self.once, self.cache, self.now) {
+        match collect(set, self.desired, self.state, &self.look.once, contents, self.now) {
             Found::Same(digest) => Ok((Some(digest), None)),
             Found::Accepted(material) => {
                 self.accept(set, &material).map_err(|error| (Outcome::Failed, error))?;
@@ -74,7 +80,7 @@ impl Survey<'_> {
             Some(known) if known.digest == digest => known.revision,
             known => clock::unix_milliseconds().max(known.map_or(0, |known| known.revision + 1)),
         };
-        if self.keep == Keep::InStore {
+        if self.look.keep == Keep::InStore {
             self.store()?.commit(&set.name, material, revision)?;
             self.stored = Stored::Something;
         }
@@ -136,7 +142,7 @@ impl Survey<'_> {
         let is_revoked = current.as_ref().is_some_and(|current| current.facts.has_key_of(&self.desired.revoked));
         let returned = recorded.and_then(|recorded| recorded.returned.clone()).filter(|returned| {
             let is_same = || returned.digest == digest && returned.under == under_hash(install, &self.desired.hooks);
-            self.retry == Retry::OnChange && !is_revoked && is_same()
+            self.look.retry == Retry::OnChange && !is_revoked && is_same()
         });
         if returned.is_none()
             && let Some(recorded) = self.state.install_mut(&set.name, &install.dest)
