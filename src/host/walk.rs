@@ -3,11 +3,14 @@
 use super::identity::me;
 use super::{Dir, Durability, Kind, Stat, users};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
+use nix::sys::stat::stat;
 use nix::unistd::{getegid, geteuid};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
 
 pub use super::trust::{check_trusted, find_private, list_trusted, open_private, read_trusted};
 
@@ -61,7 +64,7 @@ pub fn to(path: &AbsPath) -> Result<Walk> {
     let mut place = Place::find(path, Last::Directory, ErrorKind::Install)?;
     let parent_is_safe = place.parent_is_safe();
     let loose = place.loose();
-    let dir = place.stack.pop().ok_or_else(|| place.error("is not a path"))?;
+    let dir = place.last()?;
     Ok(Walk { dir, missing: place.missing, parent_is_safe, loose })
 }
 
@@ -73,20 +76,20 @@ pub fn to(path: &AbsPath) -> Result<Walk> {
 pub fn make_parents(path: &AbsPath, durability: Durability) -> Result<(Dir, String)> {
     let mut place = Place::find(path, Last::Directory, ErrorKind::Install)?;
     let Some(name) = place.missing.pop() else {
-        place.stack.pop();
-        return match (place.stack.pop(), place.names.pop()) {
-            (Some(dir), Some(name)) => Ok((dir, name)),
+        place.trodden.stack.pop();
+        return match (place.last(), place.trodden.names.pop()) {
+            (Ok(dir), Some(name)) => Ok((dir, name)),
             _ => Err(place.error("the root directory itself cannot be a place for certificates")),
         };
     };
-    let mut dir = place.stack.pop().ok_or_else(|| place.error("is not a path"))?;
+    let mut dir = place.last()?;
     let owner = (geteuid().as_raw(), getegid().as_raw());
     for missing in std::mem::take(&mut place.missing) {
         let made = dir.make_finished_dir(OsStr::new(&missing), owner, Mode::from_bits(0o755)).and_then(|made| match durability {
             Durability::OnDisk => dir.sync().map(|()| made),
             Durability::Eventually => Ok(made),
         });
-        place.names.push(missing);
+        place.trodden.names.push(missing);
         dir = made.map_err(|error| place.fault(&error))?;
     }
     Ok((dir, name))
@@ -101,18 +104,46 @@ pub(super) enum Last {
     FileToo,
 }
 
+/// The directories on a way, each held open.
+#[derive(Clone)]
+struct Trodden {
+    /// From `/` on.
+    stack: Vec<Rc<Dir>>,
+    /// Their names, without the root's: `stack` is one longer.
+    names: Vec<String>,
+    /// Their metadata, as it was when they were entered.
+    stats: Vec<Stat>,
+}
+
+thread_local! {
+    /// The last way that nobody else can change: ten thousand sets mostly lie in one directory, and each is walked to several times.
+    static TRODDEN: RefCell<Option<(String, Trodden)>> = const { RefCell::new(None) };
+}
+
+impl Trodden {
+    /// The way to `path`, if it is the last one walked and still leads to the same directory, with the same owner and mode.
+    fn recall(path: &str) -> Option<Trodden> {
+        let known = TRODDEN.with_borrow(|known| known.as_ref().filter(|(at, _)| at == path).map(|(_, known)| known.clone()))?;
+        let before = known.stats.last()?;
+        let now = Stat::from(&stat(path).ok()?);
+        (now.is_same(before) && (now.uid, now.gid, now.mode) == (before.uid, before.gid, before.mode)).then_some(known)
+    }
+
+    fn remember(&self, path: &str) {
+        if !path.is_empty() {
+            TRODDEN.set(Some((path.to_owned(), self.clone())));
+        }
+    }
+}
+
 /// Where a path leads, with every directory on the way held open.
 pub(super) struct Place {
     /// What was asked for.
     path: AbsPath,
     /// The kind of errors that are not about rights.
     kind: ErrorKind,
-    /// The directories from `/` on.
-    pub(super) stack: Vec<Dir>,
-    /// Their names, without the root's: `stack` is one longer.
-    names: Vec<String>,
-    /// Their metadata, as it was when they were entered.
-    stats: Vec<Stat>,
+    /// The way so far.
+    trodden: Trodden,
     /// The first of them that somebody other than root and the running user could have put there.
     loose: Option<usize>,
     /// Steps that are not there.
@@ -126,23 +157,36 @@ pub(super) struct Place {
 impl Place {
     /// Walks to `path`; links are followed under the rule of [`to`].
     pub(super) fn find(path: &AbsPath, last: Last, kind: ErrorKind) -> Result<Place> {
-        let root = Dir::root().and_then(|root| Ok((root.stat()?, root))).map_err(|error| Error::io(kind, path, &error))?;
-        let mut place = Place {
-            path: path.clone(),
-            kind,
-            stack: vec![root.1],
-            names: Vec::new(),
-            stats: vec![root.0],
-            loose: None,
-            missing: Vec::new(),
-            file: None,
-            links: 0,
-        };
-        let mut rest: VecDeque<OsString> = path.steps().map(OsString::from).collect();
-        while let Some(step) = rest.pop_front() {
-            place.take(&step, &mut rest, last)?;
+        let nowhere = Trodden { stack: Vec::new(), names: Vec::new(), stats: Vec::new() };
+        let mut place = Place { path: path.clone(), kind, trodden: nowhere, loose: None, missing: Vec::new(), file: None, links: 0 };
+        let (above, name) = path.as_str().rsplit_once('/').unwrap_or_default();
+        if let Some(known) = Trodden::recall(above) {
+            place.trodden = known;
+        } else {
+            let root = Dir::root().and_then(|root| Ok((root.stat()?, root))).map_err(|error| place.fault(&error))?;
+            place.trodden.stats.push(root.0);
+            place.trodden.stack.push(Rc::new(root.1));
+            place.steps(above, Last::Directory)?;
+            if place.loose.is_none() && place.missing.is_empty() {
+                place.trodden.remember(above);
+            }
         }
+        place.steps(name, last)?;
         Ok(place)
+    }
+
+    fn steps(&mut self, path: &str, last: Last) -> Result<()> {
+        let mut rest: VecDeque<OsString> = path.split('/').filter(|step| !step.is_empty()).map(OsString::from).collect();
+        while let Some(step) = rest.pop_front() {
+            self.take(&step, &mut rest, last)?;
+        }
+        Ok(())
+    }
+
+    /// The deepest directory, for good.
+    fn last(&mut self) -> Result<Dir> {
+        let dir = self.trodden.stack.pop().ok_or_else(|| self.error("is not a path"))?;
+        Rc::try_unwrap(dir).or_else(|shared| shared.try_clone()).map_err(|error| self.fault(&error))
     }
 
     fn take(&mut self, step: &OsStr, rest: &mut VecDeque<OsString>, last: Last) -> Result<()> {
@@ -175,20 +219,20 @@ impl Place {
     /// The look at it was taken before it was opened: where nobody else can exchange it, it is the same.
     fn enter(&mut self, name: &str, stat: Stat) -> Result<()> {
         let dir = self.top()?.open_dir(OsStr::new(name)).map_err(|error| self.fault_at(name, &error))?;
-        if self.loose.is_none() && self.stats.last().is_none_or(|above| mover(above, &stat).is_some()) {
-            self.loose = Some(self.stack.len());
+        if self.loose.is_none() && self.trodden.stats.last().is_none_or(|above| mover(above, &stat).is_some()) {
+            self.loose = Some(self.trodden.stack.len());
         }
-        self.stack.push(dir);
-        self.stats.push(stat);
-        self.names.push(name.to_owned());
+        self.trodden.stack.push(Rc::new(dir));
+        self.trodden.stats.push(stat);
+        self.trodden.names.push(name.to_owned());
         Ok(())
     }
 
     /// Goes back to the first `length` directories.
     fn back_to(&mut self, length: usize) {
-        self.stack.truncate(length);
-        self.stats.truncate(length);
-        self.names.truncate(length.saturating_sub(1));
+        self.trodden.stack.truncate(length);
+        self.trodden.stats.truncate(length);
+        self.trodden.names.truncate(length.saturating_sub(1));
         self.loose = self.loose.filter(|loose| *loose < length);
     }
 
@@ -197,7 +241,7 @@ impl Place {
         if !self.missing.is_empty() {
             return Err(self.error("a link on the way leads through a directory that is not there"));
         }
-        self.back_to(self.stack.len().saturating_sub(1).max(1));
+        self.back_to(self.trodden.stack.len().saturating_sub(1).max(1));
         Ok(())
     }
 
@@ -238,15 +282,15 @@ impl Place {
 
     /// Whether only root and the running user may write to the directory above the last one, and to all above that.
     fn parent_is_safe(&self) -> bool {
-        let above = self.stats.len().checked_sub(2).and_then(|above| self.stats.get(above));
+        let above = self.trodden.stats.len().checked_sub(2).and_then(|above| self.trodden.stats.get(above));
         self.loose.is_none() && above.is_none_or(|parent| !parent.is_writable_by_others(me()))
     }
 
     /// The first directory on the way in which others may exchange the next one.
     pub(super) fn loose(&self) -> Option<Loose> {
         let index = self.loose?;
-        let (above, below) = (self.stats.get(index.checked_sub(1)?)?, self.stats.get(index)?);
-        let names = self.names.get(..index - 1)?;
+        let (above, below) = (self.trodden.stats.get(index.checked_sub(1)?)?, self.trodden.stats.get(index)?);
+        let names = self.trodden.names.get(..index - 1)?;
         let at =
             if names.is_empty() { "/".to_owned() } else { names.iter().map(|name| format!("/{}", crate::base::printable(name))).collect() };
         Some(Loose { at, stat: *above, mover: mover(above, below)? })
@@ -254,13 +298,13 @@ impl Place {
 
     /// The deepest directory.
     pub(super) fn top(&self) -> Result<&Dir> {
-        self.stack.last().ok_or_else(|| self.error("is not a path"))
+        self.trodden.stack.last().map(Rc::as_ref).ok_or_else(|| self.error("is not a path"))
     }
 
     /// The directory reached, or a name in it, for an error.
     pub(super) fn shown(&self, name: &str) -> String {
         let mut out = String::new();
-        for step in self.names.iter().map(String::as_str).chain([name]).filter(|step| !step.is_empty()) {
+        for step in self.trodden.names.iter().map(String::as_str).chain([name]).filter(|step| !step.is_empty()) {
             out.push('/');
             out.push_str(&crate::base::printable(step));
         }

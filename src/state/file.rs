@@ -1,7 +1,7 @@
 //! `state.json`: loaded whole, written whole, durably.
 
 use super::asleep::{Asleep, names};
-use super::{InstallState, STATE_VERSION, State};
+use super::{STATE_VERSION, State};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, SetName, printable};
 use crate::host::dir::{Durability, write_atomic};
 use crate::host::{Dir, Kind, Stat, users};
