@@ -121,12 +121,13 @@ thread_local! {
 }
 
 impl Trodden {
-    /// The way to `path`, if it is the last one walked and still leads to the same directory, with the same owner and mode.
+    /// The way to `path`, if it is the last one walked, still leads to the same directory, and nothing on it has another owner or mode.
     fn recall(path: &str) -> Option<Trodden> {
         let known = TRODDEN.with_borrow(|known| known.as_ref().filter(|(at, _)| at == path).map(|(_, known)| known.clone()))?;
-        let before = known.stats.last()?;
-        let now = Stat::from(&stat(path).ok()?);
-        (now.is_same(before) && (now.uid, now.gid, now.mode) == (before.uid, before.gid, before.mode)).then_some(known)
+        let rights = |stat: &Stat| (stat.uid, stat.gid, stat.mode);
+        let is_as_before = |(dir, before): (&Rc<Dir>, &Stat)| dir.stat().is_ok_and(|now| rights(&now) == rights(before));
+        let leads_there = known.stats.last()?.is_same(&Stat::from(&stat(path).ok()?));
+        (leads_there && known.stack.iter().zip(&known.stats).all(is_as_before)).then_some(known)
     }
 
     fn remember(&self, path: &str) {
