@@ -126,6 +126,10 @@ impl State {
             1..=STATE_VERSION => {}
             version => return Err(newer(version.into())),
         }
+        // They are looked for by halving: one out of order would not be found, and be made a second time.
+        if !state.installs.is_sorted_by(|a, b| (&a.set, &a.dest) < (&b.set, &b.dest)) {
+            return Err(wrong("damaged: its installs are out of order".into()));
+        }
         if state.spec != *spec {
             return Err(Error::new(ErrorKind::State, path, format!("this state directory serves another spec: {}", state.spec))
                 .hint("name another directory with --state-dir, or, if the spec has moved, set the state aside with --new-state"));
