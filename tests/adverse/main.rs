@@ -4,6 +4,7 @@
 mod copies;
 mod crowds;
 #[path = "../support/flips.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
 mod flips;
 #[path = "../install/host.rs"]
 #[allow(dead_code, reason = "other suites use other parts of it")]

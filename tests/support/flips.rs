@@ -4,8 +4,6 @@
 //! The set of each attack has its source in `src/SET`, is installed in `dest/SET`, and what else is needed lies in `spare/SET`. A file
 //! `serial` in the set is what changes.
 
-#![allow(dead_code, reason = "each suite uses its own part of this")]
-
 use super::host::Host;
 use super::pairs::Pair;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -263,7 +261,7 @@ fn point_again(link: &Path, target: &str) -> io::Result<()> {
 }
 
 fn link_or_file(at: &Place, n: u64) -> io::Result<()> {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         return point(at, &at.dest(SERIAL), &at.below_current(SERIAL));
     }
     put(&at.spare("file"), &content(n))?;
@@ -322,7 +320,7 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// Another user may read and enter, which the mode does not show: its group bits are the mask. See acl(5), linux/posix_acl_xattr.h.
 fn acl(path: &Path, n: u64) -> io::Result<()> {
     const NAME: &str = "system.posix_acl_access";
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         return xattr::remove(path, NAME);
     }
     let mode = fs::metadata(path)?.permissions().mode();
