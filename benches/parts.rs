@@ -131,7 +131,7 @@ impl Site {
                 progress: ProgressChoice::Nowhere,
             },
             named: None,
-            quiet: BTreeSet::new(),
+            quiet: &BTreeSet::new(),
             us: self.at.to_string(),
             now: clock::unix_seconds(),
             stored: Stored::Nothing,

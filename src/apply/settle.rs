@@ -51,7 +51,7 @@ fn look_again(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveye
         store: Some(Store::new(apply.state_dir, apply.at)),
         look,
         named: Some(named),
-        quiet: BTreeSet::new(),
+        quiet: &BTreeSet::new(),
         us: apply.us.to_owned(),
         now: apply.now,
         stored: Stored::Nothing,

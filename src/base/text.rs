@@ -6,6 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 /// `text` without anything a terminal would act on, and without what reorders or hides what stands beside it: control
 /// characters and the Unicode direction and format controls are shown as `\u{…}`, a line break as `\n`.
 pub fn printable(text: &str) -> String {
+    // Nearly everything.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_plain(c) { out.push(c) } else { out.extend(c.escape_default()) }

@@ -176,8 +176,8 @@ impl Session {
             cache: &mut self.cache,
             store: self.dir.as_ref().map(|dir| Store::new(dir, &self.at)),
             look,
-            named: self.named.clone(),
-            quiet: self.quiet.clone(),
+            named: self.named.take(),
+            quiet: &self.quiet,
             us: self.at.to_string(),
             now: self.now,
             stored: Stored::Nothing,
@@ -194,7 +194,7 @@ impl Session {
         if let Some(saved) = &mut self.saved {
             saved.wake(&self.at)?;
         }
-        surveyed.sets = self.named.clone().unwrap_or_default().sets;
+        surveyed.sets = name_sets(&self.desired, &self.state).sets;
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Users and groups.
 
 use crate::base::{escape, printable};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use users::os::unix::UserExt;
 
@@ -15,6 +17,12 @@ pub struct User {
     pub gid: u32,
     /// Home directory.
     pub home: String,
+}
+
+thread_local! {
+    /// A look-up reads files or asks a directory server, and the same few are shown for every set.
+    static USERS: RefCell<HashMap<u32, Option<User>>> = RefCell::default();
+    static GROUPS: RefCell<HashMap<u32, String>> = RefCell::default();
 }
 
 /// Looks a user up by name, or by number where `text` is all digits. A number without an entry is a user all the
@@ -56,17 +64,18 @@ pub fn running_groups() -> Vec<u32> {
 
 /// The name shown for a uid: its name, or the number.
 pub fn user_name(uid: u32) -> String {
-    users::get_user_by_uid(uid).map_or_else(|| uid.to_string(), |found| shown(found.name()))
+    entry(uid).map_or_else(|| uid.to_string(), |found| found.name)
 }
 
 /// Whether the system knows a user of this number.
 pub(super) fn has_entry(uid: u32) -> bool {
-    users::get_user_by_uid(uid).is_some()
+    entry(uid).is_some()
 }
 
 /// The name shown for a gid.
 pub fn group_name(gid: u32) -> String {
-    users::get_group_by_gid(gid).map_or_else(|| gid.to_string(), |found| shown(found.name()))
+    let look_up = || users::get_group_by_gid(gid).map_or_else(|| gid.to_string(), |found| shown(found.name()));
+    GROUPS.with_borrow_mut(|known| known.entry(gid).or_insert_with(look_up).clone())
 }
 
 /// This host's name.
@@ -96,7 +105,12 @@ fn id(text: &str) -> Id {
 }
 
 fn by_uid(uid: u32) -> User {
-    users::get_user_by_uid(uid).map_or_else(|| User { name: uid.to_string(), uid, gid: uid, home: "/".into() }, |found| known(&found))
+    entry(uid).unwrap_or_else(|| User { name: uid.to_string(), uid, gid: uid, home: "/".into() })
+}
+
+/// What the system knows of the user of this number; looked up once.
+fn entry(uid: u32) -> Option<User> {
+    USERS.with_borrow_mut(|users| users.entry(uid).or_insert_with(|| users::get_user_by_uid(uid).map(|found| known(&found))).clone())
 }
 
 fn known(found: &users::User) -> User {

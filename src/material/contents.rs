@@ -7,6 +7,8 @@ use super::key::{self, Key};
 use super::pem::{self, Block, Pem};
 use super::spki::PublicKey;
 use crate::base::ContentHash;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509CertificationRequest};
 
@@ -40,9 +42,34 @@ pub(super) struct Contents {
     pub(super) kind: FileKind,
 }
 
+/// So many of the last files looked at are remembered; none of them larger than so many bytes.
+const REMEMBERED: usize = 32;
+const WORTH_REMEMBERING: usize = 64 << 10;
+
+thread_local! {
+    /// A file of a set is looked at for what it is, for its facts, and for how it is shown: several times within a moment.
+    static LAST: RefCell<VecDeque<(ContentHash, Arc<Contents>)>> = const { RefCell::new(VecDeque::new()) };
+}
+
 impl Contents {
     /// Looks at a file. Any bytes will do.
-    pub(super) fn read(bytes: &[u8]) -> Contents {
+    pub(super) fn read(bytes: &[u8]) -> Arc<Contents> {
+        if bytes.len() > WORTH_REMEMBERING {
+            return Arc::new(Contents::look(bytes));
+        }
+        let hash = ContentHash::of(bytes);
+        let known = LAST.with_borrow(|last| last.iter().find(|(of, _)| *of == hash).map(|(_, contents)| Arc::clone(contents)));
+        known.unwrap_or_else(|| {
+            let contents = Arc::new(Contents::look(bytes));
+            LAST.with_borrow_mut(|last| {
+                last.truncate(REMEMBERED - 1);
+                last.push_front((hash, Arc::clone(&contents)));
+            });
+            contents
+        })
+    }
+
+    fn look(bytes: &[u8]) -> Contents {
         if let Some(found) = Contents::of_der(bytes) {
             return found;
         }

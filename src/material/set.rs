@@ -24,7 +24,7 @@ pub struct MaterialFile {
 /// The bytes of a set as read at one moment, and what is known about them.
 pub struct Material {
     files: Vec<MaterialFile>,
-    contents: Vec<Contents>,
+    contents: Vec<Arc<Contents>>,
     leaves: Vec<Arc<Certificate>>,
     digest: Digest,
     facts: SetFacts,
@@ -35,7 +35,7 @@ impl Material {
     pub fn new(mut files: Vec<(RelPath, Secret)>) -> Material {
         files.sort_by(|a, b| a.0.cmp(&b.0));
         files.dedup_by(|later, first| later.0 == first.0);
-        let contents: Vec<Contents> = files.iter().map(|(_, bytes)| Contents::read(bytes.expose())).collect();
+        let contents: Vec<Arc<Contents>> = files.iter().map(|(_, bytes)| Contents::read(bytes.expose())).collect();
         let files: Vec<MaterialFile> = files
             .into_iter()
             .zip(&contents)
@@ -71,7 +71,7 @@ impl Material {
 
     /// Paths and what the files hold.
     pub(super) fn each(&self) -> impl Iterator<Item = (&RelPath, &Contents)> {
-        self.files.iter().map(|file| &file.path).zip(&self.contents)
+        self.files.iter().map(|file| &file.path).zip(self.contents.iter().map(Arc::as_ref))
     }
 
     /// The leaves.
@@ -134,22 +134,22 @@ impl Material {
 }
 
 /// Certificates whose key is in the set, in the order of files; without any: the first that is not a CA.
-fn leaves(contents: &[Contents]) -> Vec<Arc<Certificate>> {
+fn leaves(contents: &[Arc<Contents>]) -> Vec<Arc<Certificate>> {
     let keys: HashSet<KeyFingerprint> = readable_keys(contents).collect();
-    let all = || contents.iter().flat_map(Contents::certificates);
+    let all = || contents.iter().flat_map(|found| found.certificates());
     let mut seen = HashSet::new();
     let paired: Vec<_> = all().filter(|found| keys.contains(&found.key.fingerprint) && seen.insert(found.fingerprint)).cloned().collect();
     if paired.is_empty() { all().find(|found| !found.is_ca).into_iter().cloned().collect() } else { paired }
 }
 
-fn readable_keys(contents: &[Contents]) -> impl Iterator<Item = KeyFingerprint> {
-    contents.iter().flat_map(Contents::keys).filter_map(|key| match key {
+fn readable_keys(contents: &[Arc<Contents>]) -> impl Iterator<Item = KeyFingerprint> {
+    contents.iter().flat_map(|found| found.keys()).filter_map(|key| match key {
         Key::Readable(public) => Some(public.fingerprint),
         _ => None,
     })
 }
 
-fn facts(contents: &[Contents], leaves: &[Arc<Certificate>]) -> SetFacts {
+fn facts(contents: &[Arc<Contents>], leaves: &[Arc<Certificate>]) -> SetFacts {
     let keys: BTreeSet<KeyFingerprint> = readable_keys(contents).chain(leaves.iter().map(|leaf| leaf.key.fingerprint)).collect();
     SetFacts { leaves: leaves.iter().map(|leaf| leaf.leaf()).collect(), keys: keys.into_iter().collect() }
 }

@@ -79,7 +79,7 @@ pub struct Survey<'a> {
     /// The sets, where they are known already.
     pub named: Option<Named>,
     /// Those of them that need no look: the state has nothing of them that matters.
-    pub quiet: BTreeSet<SetName>,
+    pub quiet: &'a BTreeSet<SetName>,
     /// Content of `.certsync/owner` where this state directory manages a `dest`.
     pub us: String,
     /// Unix seconds.

@@ -44,7 +44,7 @@ pub fn quiet_sets<'a>(desired: &Desired, named: &'a Named, cache: &Cache, now: i
             looks.push((set, quiet, at));
         }
     }
-    let is_quiet = |(set, quiet, at): &(&'a DesiredSet, &Quiet, Vec<(usize, String)>)| {
+    let is_quiet = |(set, quiet, at): &(&'a DesiredSet, &Quiet, Vec<Spot<'a>>)| {
         Look { spots: &spots, set, quiet, at }.is_the_same().then_some(&set.name)
     };
     if looks.len() < WORTH_A_THREAD {
@@ -62,43 +62,48 @@ pub fn quiet_sets<'a>(desired: &Desired, named: &'a Named, cache: &Cache, now: i
 
 /// The directories that sources and dests lie in, each opened once.
 #[derive(Default)]
-struct Spots {
+struct Spots<'a> {
     opened: Vec<Glance>,
-    known: HashMap<(AbsPath, bool), Option<usize>>,
+    /// Of sources, then of dests.
+    known: [HashMap<&'a str, Option<usize>>; 2],
 }
 
-impl Spots {
+/// A directory that was opened, and a name in it.
+type Spot<'a> = (usize, &'a str);
+
+impl<'a> Spots<'a> {
     /// For the source and each install of a set: which directory it lies in, and its name there.
-    fn of(&mut self, set: &DesiredSet) -> Option<Vec<(usize, String)>> {
+    fn of(&mut self, set: &'a DesiredSet) -> Option<Vec<Spot<'a>>> {
         let source = self.find(&set.source, true)?;
         let dests = set.installs.iter().map(|install| self.find(&install.dest, false));
         std::iter::once(Some(source)).chain(dests).collect()
     }
 
-    fn find(&mut self, path: &AbsPath, is_source: bool) -> Option<(usize, String)> {
+    fn find(&mut self, path: &'a AbsPath, is_source: bool) -> Option<Spot<'a>> {
         let (parent, name) = path.as_str().rsplit_once('/').filter(|(_, name)| !name.is_empty())?;
-        let parent: AbsPath = if parent.is_empty() { "/" } else { parent }.parse().ok()?;
-        let at = match self.known.get(&(parent.clone(), is_source)) {
+        let known = &mut self.known[usize::from(!is_source)];
+        let at = match known.get(parent) {
             Some(known) => *known,
             None => {
-                let glance = if is_source { Glance::at_source(&parent) } else { Glance::at_dest(&parent) };
+                let above: AbsPath = if parent.is_empty() { "/" } else { parent }.parse().ok()?;
+                let glance = if is_source { Glance::at_source(&above) } else { Glance::at_dest(&above) };
                 let at = glance.map(|glance| {
                     self.opened.push(glance);
                     self.opened.len() - 1
                 });
-                self.known.insert((parent, is_source), at);
+                known.insert(parent, at);
                 at
             }
         };
-        Some((at?, name.to_owned()))
+        Some((at?, name))
     }
 }
 
 struct Look<'a> {
-    spots: &'a Spots,
+    spots: &'a Spots<'a>,
     set: &'a DesiredSet,
     quiet: &'a Quiet,
-    at: &'a [(usize, String)],
+    at: &'a [Spot<'a>],
 }
 
 impl Look<'_> {
