@@ -9,10 +9,10 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::signal::kill;
 use nix::sys::stat::{Mode as Bits, fchmod};
 use nix::unistd::{Pid, geteuid};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
-use std::sync::Mutex;
 
 /// Deeper than anything certsync makes: relative paths hold at most 1024 bytes, and folders of sources end at 16.
 const DEEPEST: u32 = 64;
@@ -29,9 +29,11 @@ impl Dir {
     /// Removes what killed runs left here while they made a directory: empty, ours, and named after a process that is gone.
     /// Looks once into each directory, since there may be many to be made in it. What cannot be removed stays.
     pub(super) fn sweep_unfinished(&self) {
-        static SWEPT: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
+        thread_local! {
+            static SWEPT: RefCell<BTreeSet<(u64, u64)>> = const { RefCell::new(BTreeSet::new()) };
+        }
         let Ok(stat) = self.stat() else { return };
-        if !SWEPT.lock().is_ok_and(|mut swept| swept.insert((stat.dev, stat.ino))) {
+        if !SWEPT.with_borrow_mut(|swept| swept.insert((stat.dev, stat.ino))) {
             return;
         }
         for entry in self.entries().unwrap_or_default() {
