@@ -18,6 +18,7 @@ mod layouts;
 mod leaks;
 mod lost_state;
 mod pairs;
+mod passed_over;
 mod patterns;
 mod quiet;
 mod scale;
