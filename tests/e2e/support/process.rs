@@ -36,7 +36,7 @@ impl Server {
 
     /// Waits until it listens on `port`.
     pub fn wait_for(mut self, port: u16, log: &Path) -> Server {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(120);
         while !listens(port) {
             let ended = self.child.try_wait().expect("a child's status");
             assert!(ended.is_none() && Instant::now() < end, "{} is not on port {port}: {ended:?}\n{}", self.name, read(log));

@@ -15,7 +15,7 @@ pub fn starttls_serial(port: u16, name: &str, protocol: &str) -> String {
 
 fn serial_after(port: u16, name: &str, more: &[&str]) -> String {
     let address = format!("127.0.0.1:{port}");
-    let client = output(Command::new("timeout").args(["10", "openssl", "s_client", "-connect", &address, "-servername", name]).args(more));
+    let client = output(Command::new("timeout").args(["60", "openssl", "s_client", "-connect", &address, "-servername", name]).args(more));
     let text = String::from_utf8_lossy(&client.stdout).into_owned();
     let begin = text.find("-----BEGIN CERTIFICATE-----");
     let end = text.find("-----END CERTIFICATE-----");
