@@ -1,6 +1,6 @@
 //! What certsync printed and kept, recorded; and the search for lines of private keys in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -107,14 +107,21 @@ pub fn scan(folders: &[PathBuf]) -> Found {
         .iter()
         .flat_map(|file| fs::read_to_string(file).expect("lines to look for").lines().map(str::to_owned).collect::<Vec<_>>())
         .collect();
+    let mut beginnings: HashMap<&[u8], Vec<&str>> = HashMap::new();
+    for line in &lines {
+        beginnings.entry(&line.as_bytes()[..SHORTEST]).or_default().push(line);
+    }
     let mut found = Found { lines: lines.len(), ..Found::default() };
     for file in records {
         let bytes = fs::read(&file).expect("a recorded file");
         found.bytes += bytes.len();
         // Only long runs of base64 characters can hold a line; without this step the search would be quadratic.
-        let runs = bytes.split(|byte| !is_base64(*byte)).filter(|run| run.len() >= SHORTEST);
-        let text: Vec<String> = runs.map(|run| String::from_utf8_lossy(run).into_owned()).collect();
-        if text.iter().any(|run| lines.iter().any(|line| run.contains(line.as_str()))) {
+        let mut runs = bytes.split(|byte| !is_base64(*byte)).filter(|run| run.len() >= SHORTEST);
+        let holds = |run: &[u8]| {
+            let starts = run.windows(SHORTEST).enumerate().filter_map(|(at, start)| Some((at, beginnings.get(start)?)));
+            starts.into_iter().any(|(at, lines)| lines.iter().any(|line| run[at..].starts_with(line.as_bytes())))
+        };
+        if runs.any(holds) {
             found.leaks.insert(file);
         }
     }
