@@ -21,6 +21,11 @@ impl Secret {
         &self.0
     }
 
+    /// The bytes as plain ones: only for files of certsync's own that never hold a key, its state and its cache.
+    pub fn into_public(mut self) -> Vec<u8> {
+        std::mem::take(&mut *self.0)
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -108,7 +108,7 @@ impl Session {
             ContentCheck::ReadAll => Belief::Nothing,
         };
         let bytes = dir.as_ref().and_then(|dir| dir.read_file(OsStr::new(CACHE), LARGEST_CACHE).ok());
-        let cache = Cache::read(bytes.map_or(Vec::new(), |(bytes, _)| bytes.expose().to_vec()), &clock::boot_id(), belief);
+        let cache = Cache::read(bytes.map_or(Vec::new(), |(bytes, _)| bytes.into_public()), &clock::boot_id(), belief);
         let host = users::host_name();
         let me = users::running_user().uid.to_string();
         let identity = desired.common_hash(&[env!("CARGO_PKG_VERSION"), &host, at.as_str(), &me]);

@@ -29,24 +29,13 @@ impl Asleep {
         self.sets.len()
     }
 
-    /// Takes the lines of the sets in `asleep` out of `text`; what is left is a whole `state.json` too. `None`: `text` does not have
-    /// the lines that are written here, or not all of those sets.
-    pub(super) fn part(text: Vec<u8>, asleep: &BTreeSet<&str>) -> Option<(Vec<u8>, Asleep)> {
-        let ends: Vec<usize> = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
-        let starts = std::iter::once(0).chain(ends.iter().map(|end| end + 1));
-        let mut lines = starts.zip(ends.iter().copied()).map(|(start, end)| start..end);
-        let mut out = Vec::new();
-        let head = lines.next().filter(|line| text[line.clone()].ends_with(b"\"sets\":{"))?;
-        out.extend_from_slice(&text[head]);
-        let (sets, middle) = section(&text, &mut lines, b"\"", b"\":", &mut out, asleep)?;
-        out.extend_from_slice(&text[middle.clone()]);
-        text[middle].ends_with(b"\"installs\":[").then_some(())?;
-        let (installs, last) = section(&text, &mut lines, b"{\"set\":\"", b"\",", &mut out, asleep)?;
-        out.extend_from_slice(&text[last]);
-        if lines.next().is_some() || sets.len() != asleep.len() {
-            return None;
+    /// Takes the lines of the sets in `asleep` out of `text`; what is left is a whole `state.json` too. The text itself again where it does not
+    /// have the lines that are written here, or not all of those sets.
+    pub(super) fn part(text: Vec<u8>, asleep: &BTreeSet<&str>) -> Result<(Vec<u8>, Asleep), Vec<u8>> {
+        match lines_of(&text, asleep) {
+            Some((rest, sets, installs)) => Ok((rest, Asleep { text: Arc::new(text), sets, installs })),
+            None => Err(text),
         }
-        Some((out, Asleep { text: Arc::new(text), sets, installs }))
     }
 
     /// Everything again as one text; what is in `awake` as it is now.
@@ -111,6 +100,22 @@ impl Asleep {
         let empty = State { sets: std::collections::BTreeMap::new(), installs: Vec::new(), asleep: Asleep::default(), ..head.clone() };
         self.join(&empty)
     }
+}
+
+/// What is left without those lines, those of sets and those of installs.
+fn lines_of(text: &[u8], asleep: &BTreeSet<&str>) -> Option<(Vec<u8>, Vec<Line>, Vec<Line>)> {
+    let ends: Vec<usize> = std::str::from_utf8(text).ok()?.match_indices('\n').map(|(at, _)| at).collect();
+    let starts = std::iter::once(0).chain(ends.iter().map(|end| end + 1));
+    let mut lines = starts.zip(ends.iter().copied()).map(|(start, end)| start..end);
+    let mut out = Vec::new();
+    let head = lines.next().filter(|line| text[line.clone()].ends_with(b"\"sets\":{"))?;
+    out.extend_from_slice(&text[head]);
+    let (sets, middle) = section(text, &mut lines, b"\"", b"\":", &mut out, asleep)?;
+    out.extend_from_slice(&text[middle.clone()]);
+    text[middle].ends_with(b"\"installs\":[").then_some(())?;
+    let (installs, last) = section(text, &mut lines, b"{\"set\":\"", b"\",", &mut out, asleep)?;
+    out.extend_from_slice(&text[last]);
+    (lines.next().is_none() && sets.len() == asleep.len()).then_some((out, sets, installs))
 }
 
 fn next_line(out: &mut Vec<u8>, first: &mut bool) {

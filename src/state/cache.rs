@@ -177,14 +177,18 @@ impl Cache {
         let mut blobs = Vec::with_capacity(self.sets.len());
         let mut start = 0;
         for (name, slot) in &self.sets {
-            let blob = self.blob(&slot.blob).unwrap_or_default();
+            // As it was read: a damaged one is found when it is asked for.
+            let blob = match &slot.blob {
+                Blob::Packed(bytes) => bytes.as_slice(),
+                Blob::Unread(range, _) => self.file.get(range.clone()).unwrap_or_default(),
+            };
             out.text(name);
             out.quiet(slot.quiet.as_ref(), &trails);
             out.number(start);
             out.number(blob.len() as u64);
             match &slot.blob {
-                Blob::Unread(_, sum) if !blob.is_empty() => out.0.extend_from_slice(sum),
-                _ => out.0.extend_from_slice(&sum_of(blob)),
+                Blob::Unread(_, sum) => out.0.extend_from_slice(sum),
+                Blob::Packed(_) => out.0.extend_from_slice(&sum_of(blob)),
             }
             start += blob.len() as u64;
             blobs.push(blob);

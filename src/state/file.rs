@@ -58,13 +58,14 @@ impl State {
             return Err(Error::new(ErrorKind::Permission, path, "others may write the state file")
                 .hint("chmod go-w the file, after a look at who changed it"));
         }
-        let asleep = names(asleep);
-        if !asleep.is_empty()
-            && let Some((awake, asleep)) = Asleep::part(bytes.expose().to_vec(), &asleep)
-        {
-            return State::parse(&awake, &path, spec).map(|state| Some(State { asleep, ..state }));
+        let (asleep, bytes) = (names(asleep), bytes.into_public());
+        if asleep.is_empty() {
+            return State::parse(&bytes, &path, spec).map(Some);
         }
-        State::parse(bytes.expose(), &path, spec).map(Some)
+        match Asleep::part(bytes, &asleep) {
+            Ok((awake, asleep)) => State::parse(&awake, &path, spec).map(|state| Some(State { asleep, ..state })),
+            Err(bytes) => State::parse(&bytes, &path, spec).map(Some),
+        }
     }
 
     /// Reads what is recorded of the sets that were asleep.
