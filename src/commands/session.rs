@@ -126,7 +126,9 @@ impl Session {
             is_read: false,
             identity,
         };
-        if pass == Pass::Quiet && judging.accept.is_empty() && judging.state == StateChoice::Keep {
+        if !session.is_state_known() {
+            session.cache.wake_all();
+        } else if pass == Pass::Quiet && judging.accept.is_empty() && judging.state == StateChoice::Keep {
             session.pass_over_quiet();
         }
         if !session.is_nothing_left() {
@@ -135,10 +137,14 @@ impl Session {
         Ok(session)
     }
 
+    /// Whether `state.json` is the one that quiet sets were quiet for. Another one may know less of any of them.
+    fn is_state_known(&self) -> bool {
+        let state = self.dir.as_ref().and_then(State::stat);
+        state.is_some_and(|state| self.cache.common().is_some_and(|common| common.holds(&self.identity, &state)))
+    }
+
     /// Finds the sets that need no look.
     fn pass_over_quiet(&mut self) {
-        let Some(state) = self.dir.as_ref().and_then(State::stat) else { return };
-        let Some(_) = self.cache.common().filter(|common| common.holds(&self.identity, &state)) else { return };
         let named = name_sets(&self.desired, &self.state);
         // A pattern in trouble falls back on what the state knows.
         if named.errors.is_empty() && named.matched.len() == self.desired.patterns.len() {
@@ -163,6 +169,10 @@ impl Session {
         };
         if let Some(saved) = &self.saved {
             self.state = saved.clone();
+        }
+        // Lines that are not as certsync writes them were all read: then none of them can be passed over.
+        if !self.state.has_asleep(self.quiet.len()) {
+            self.quiet.clear();
         }
         of_this_host(&mut self.state);
         checks::accepted_sets_exist(judging, &self.desired, &self.state)

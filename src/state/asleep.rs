@@ -115,7 +115,12 @@ fn lines_of(text: &[u8], asleep: &BTreeSet<&str>) -> Option<(Vec<u8>, Vec<Line>,
     text[middle].ends_with(b"\"installs\":[").then_some(())?;
     let (installs, last) = section(text, &mut lines, b"{\"set\":\"", b"\",", &mut out, asleep)?;
     out.extend_from_slice(&text[last]);
-    (lines.next().is_none() && sets.len() == asleep.len()).then_some((out, sets, installs))
+    let is_in_order = |lines: &[Line], may_repeat: bool| {
+        let name = |line: &Line| &text[line.name.clone()];
+        lines.is_sorted_by(|a, b| name(a) < name(b) || (may_repeat && name(a) == name(b)))
+    };
+    let is_whole = lines.next().is_none() && sets.len() == asleep.len() && is_in_order(&sets, false) && is_in_order(&installs, true);
+    is_whole.then_some((out, sets, installs))
 }
 
 fn next_line(out: &mut Vec<u8>, first: &mut bool) {

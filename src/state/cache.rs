@@ -145,6 +145,14 @@ impl Cache {
         }
     }
 
+    /// Forgets which sets had nothing to do: what they depended on has changed.
+    pub fn wake_all(&mut self) {
+        for slot in self.sets.values_mut().filter(|slot| slot.quiet.is_some()) {
+            slot.quiet = None;
+            self.is_changed = true;
+        }
+    }
+
     /// Forgets every set but these.
     pub fn retain(&mut self, sets: &BTreeSet<&str>) {
         let before = self.sets.len();

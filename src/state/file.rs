@@ -86,6 +86,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether exactly so many sets are asleep.
+    pub fn has_asleep(&self, count: usize) -> bool {
+        self.asleep.len() == count
+    }
+
     /// How many sets are recorded.
     pub fn count(&self) -> usize {
         self.sets.len() + self.asleep.len()

@@ -30,6 +30,9 @@ fn spec(more: &str) -> String {
 }
 
 fn settle(host: &Host) {
+    if !host.has("ran") {
+        host.write("ran", "");
+    }
     std::thread::sleep(std::time::Duration::from_millis(20));
     host.apply().has_status(0);
     host.apply().has_status(0);
@@ -114,6 +117,60 @@ fn whatever_the_spec_or_the_state_changes_is_seen() {
     assert_eq!(plans_alike(&host)["changed"], true, "the old state knows nothing of the renewal: its hook is owed");
     host.apply().has_status(2);
     assert_eq!(ran(&host), "c");
+}
+
+#[test]
+fn a_lost_or_old_state_is_not_believed_after_a_run_over_another_set() {
+    for lost in [true, false] {
+        let host = three();
+        let old = host.read_bytes("state/state.json");
+        host.source("live/a", &Pair::new("site.test", 2));
+        host.apply().has_status(2);
+        settle(&host);
+        if lost {
+            host.remove("state/state.json");
+        } else {
+            host.write("state/state.json", &old);
+            host.mode("state/state.json", 0o600);
+        }
+        let mut renewed = host.command(&["deploy-hook"]);
+        assert!(renewed.env("RENEWED_LINEAGE", host.at("live/b")).status().expect("it runs").success());
+        plans_alike(&host);
+        host.apply();
+        assert!(ran(&host).contains('a'), "the hook of a is owed: {}", ran(&host));
+        host.apply().has_status(0);
+        plans_alike(&host);
+        assert_eq!(host.state()["installs"].as_array().map(Vec::len), Some(3));
+    }
+}
+
+#[test]
+fn a_state_that_is_written_otherwise_is_read_all_the_same() {
+    let host = three();
+    let pretty = |host: &Host| serde_json::to_string_pretty(&host.state()).expect("JSON");
+    let reversed = |host: &Host| {
+        let lines = host.read("state/state.json");
+        let (head, rest) = lines.split_once("\n\"a\"").expect("the first set");
+        let (a, rest) = rest.split_once(",\n\"b\"").expect("the second set");
+        let (b, rest) = rest.split_once(",\n\"c\"").expect("the third set");
+        let (c, rest) = rest.split_once("\n}").expect("the end");
+        format!("{head}\n\"c\"{c},\n\"b\"{b},\n\"a\"{a}\n}}{rest}")
+    };
+    let ends = |host: &Host| host.read("state/state.json").replace('\n', "\r\n");
+    let blank = |host: &Host| host.read("state/state.json").replacen('\n', "\n\n", 3);
+    let forms: [&dyn Fn(&Host) -> String; 4] = [&pretty, &reversed, &ends, &blank];
+    for (number, form) in forms.into_iter().enumerate() {
+        let text = form(&host);
+        host.write("state/state.json", text);
+        host.mode("state/state.json", 0o600);
+        settle(&host);
+        host.source("live/b", &Pair::new("site.test", 10 + u8::try_from(number).expect("a small number")));
+        let plan = plans_alike(&host);
+        assert!(!plan.to_string().contains("orphaned"), "{plan:#}");
+        host.apply().has_status(2);
+        settle(&host);
+        assert_eq!(host.state()["sets"].as_object().map(serde_json::Map::len), Some(3));
+    }
 }
 
 #[test]
