@@ -6,7 +6,7 @@ use super::power::{There, Volatile, at_risk, tree};
 use super::trace::Call;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -26,13 +26,20 @@ impl Before {
     /// Takes away what these calls left at risk.
     pub fn cut(&self, bench: &Bench, calls: &[Call], loss: Loss) {
         let host = bench.host.dir();
-        for (path, what) in at_risk(calls, host, self.there.clone()) {
+        let (volatile, links) = at_risk(calls, host, self.there.clone());
+        for (path, what) in volatile {
+            let on_disk = links.get(&path);
             let path = Path::new(&path);
             match what {
                 Volatile::Content => empty(path),
                 Volatile::Name if loss == Loss::Bytes => {}
                 Volatile::Name => {
                     remove(path);
+                    // A link that this run brought to disk before it replaced it.
+                    if let (Some(target), true) = (on_disk, path.parent().is_some_and(Path::exists)) {
+                        symlink(target, path).expect("the link comes back");
+                        continue;
+                    }
                     let former = self.copy.path().join("host").join(path.strip_prefix(host).expect("a path of the host"));
                     // What stood there has its name again, if the directory has.
                     if former.symlink_metadata().is_ok() && path.parent().is_some_and(Path::exists) {

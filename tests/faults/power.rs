@@ -57,6 +57,8 @@ pub struct Model {
     host: String,
     there: BTreeMap<String, There>,
     volatile: BTreeSet<(String, Volatile)>,
+    /// Links that are on disk, whatever has replaced them since.
+    links: BTreeMap<String, String>,
     /// What was written to files of the state directory.
     written: BTreeMap<String, String>,
     /// The state as it was last given its name.
@@ -72,8 +74,9 @@ pub fn complaints(calls: &[Call], host: &Path, there: BTreeMap<String, There>) -
 }
 
 /// What a power cut after these calls may take away, by path.
-pub fn at_risk(calls: &[Call], host: &Path, there: BTreeMap<String, There>) -> BTreeSet<(String, Volatile)> {
-    Model::after(calls, host, there).volatile
+pub fn at_risk(calls: &[Call], host: &Path, there: BTreeMap<String, There>) -> (BTreeSet<(String, Volatile)>, BTreeMap<String, String>) {
+    let model = Model::after(calls, host, there);
+    (model.volatile, model.links)
 }
 
 impl Model {
@@ -82,6 +85,7 @@ impl Model {
             host: host.display().to_string(),
             there,
             volatile: BTreeSet::new(),
+            links: BTreeMap::new(),
             written: BTreeMap::new(),
             state: None,
             complaints: Vec::new(),
@@ -155,6 +159,12 @@ impl Model {
             Volatile::Name => parent(path) == synced,
         };
         let done: Vec<String> = self.volatile.iter().filter(|(path, what)| is_done(path, *what)).map(|(path, _)| path.clone()).collect();
+        for path in &done {
+            match self.there.get(path) {
+                Some(There::Link(target)) => self.links.insert(path.clone(), target.clone()),
+                _ => self.links.remove(path),
+            };
+        }
         let gone: Vec<&String> = done.iter().filter(|path| !self.there.contains_key(*path)).collect();
         self.volatile.retain(|(path, what)| !is_done(path, *what) && !gone.iter().any(|gone| is_below(path, gone)));
     }
