@@ -15,7 +15,7 @@ fn his_host() -> (Host, Pair) {
     let host = Host::new();
     let pair = Pair::new("site.test", 1);
     host.source("live", &pair);
-    let line = "echo > [DIR]/started; while [ ! -e [DIR]/go ]; do sleep 0.02; done";
+    let line = "echo > [DIR]/started; while [ -e [DIR]/started ] && [ ! -e [DIR]/go ]; do sleep 0.02; done";
     host.spec(&format!(
         "version: 1\nhooks:\n  wait: {{ run: \"{line}\" }}\ncerts:\n  site: {{ source: live, install: {{ dest: ssl, hooks: [wait] }} }}\n"
     ));
