@@ -227,6 +227,7 @@ fn a_source_that_changes_all_the_time_is_never_half_installed() {
                 }
             }
         });
+        let _end = Stop(&stop);
         let mut halves = 0;
         for _ in 0..10 {
             host.apply();
@@ -235,7 +236,6 @@ fn a_source_that_changes_all_the_time_is_never_half_installed() {
                 halves += u32::from(!pairs.iter().any(|pair| pair.fullchain() == chain && pair.key == key));
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(halves, 0, "half a pair");
     });
 }
@@ -254,8 +254,8 @@ fn never_found_half(host: &Host, renew: impl Fn(usize) + Sync) {
                 std::thread::sleep(std::time::Duration::from_millis(40));
             }
         });
+        let _end = Stop(&stop);
         let runs: Vec<_> = (0..30).map(|_| host.plan()).collect();
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
         for run in runs {
             assert_eq!(run.status, 2, "{}", run.stderr);
         }
