@@ -268,15 +268,16 @@ impl Session {
 
 /// Metadata of `state.json` once the clock has passed it, so that no later change of it can look the same.
 fn settled_state(dir: &Dir) -> Option<Stat> {
-    for _ in 0..10 {
-        let now = clock::coarse_nanoseconds();
-        let stat = State::stat(dir)?;
-        if stat.ctime < now {
-            return Some(stat);
-        }
-        std::thread::sleep(Duration::from_millis(2));
+    const RECENT: i128 = 50_000_000;
+    let is_old = |stat: &Stat, now: i128| stat.ctime < now;
+    let (now, stat) = (clock::coarse_nanoseconds(), State::stat(dir)?);
+    if is_old(&stat, now - RECENT) {
+        return Some(stat);
     }
-    None
+    // Longer than a tick of any kernel.
+    std::thread::sleep(Duration::from_millis(12));
+    let now = clock::coarse_nanoseconds();
+    State::stat(dir).filter(|stat| is_old(stat, now))
 }
 
 /// A state that another host wrote says nothing about the services of this one: every hook is owed.

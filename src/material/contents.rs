@@ -88,7 +88,9 @@ impl Contents {
         let only = |item, kind| Contents { items: vec![item], kind };
         sequence(bytes)?;
         if let Some(found) = certificate::read_der(bytes) {
-            return Some(only(Item::Certificate(Arc::new(found)), FileKind::Certificates));
+            // Whoever looks for PEM in it would find a key.
+            let kind = if pem::speaks_of_private_keys(bytes) { FileKind::Unrecognised } else { FileKind::Certificates };
+            return Some(only(Item::Certificate(Arc::new(found)), kind));
         }
         key::read_der(bytes).map(|found| only(Item::Key(found), FileKind::PrivateKey))
     }
@@ -225,6 +227,17 @@ mod tests {
 
     const PUBLIC: &str =
         "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn a_certificate_in_der_that_speaks_of_a_private_key_is_not_public() -> Result<(), Box<dyn std::error::Error>> {
+        let key = rcgen::KeyPair::generate()?;
+        for (name, kind) in [("site.test", FileKind::Certificates), ("x\n-----BEGIN PRIVATE KEY-----\n", FileKind::Unrecognised)] {
+            let mut params = rcgen::CertificateParams::new(vec!["site.test".to_owned()])?;
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            assert_eq!(kind_of(params.self_signed(&key)?.der()), kind, "{name:?}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn a_file_with_any_mark_of_a_private_key_is_not_public() {

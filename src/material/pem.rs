@@ -150,7 +150,7 @@ const SIX_BITS: [u8; 256] = {
 };
 
 /// Whether a line names a private key: `private`, at most one character, `key`, in any case.
-fn speaks_of_private_keys(line: &[u8]) -> bool {
+pub(super) fn speaks_of_private_keys(line: &[u8]) -> bool {
     let mut rest = line;
     while let Some(start) = rest.iter().position(|byte| matches!(byte, b'p' | b'P')) {
         rest = rest.get(start..).unwrap_or_default();
