@@ -62,11 +62,6 @@ impl Progress {
         Progress { shown, kind, total: total as u64, started: Instant::now(), at: RefCell::new(At { done: 0, bar: None }) }
     }
 
-    /// One that is never seen.
-    pub fn hidden(kind: Kind) -> Self {
-        Progress::new(ProgressChoice::Nowhere, kind, 0)
-    }
-
     /// The next step begins; `name` is what it works on, printable.
     pub fn step(&self, name: &str) {
         if !self.shown {
@@ -108,11 +103,11 @@ fn bar(kind: Kind, total: u64) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Progress};
+    use super::{Kind, Progress, ProgressChoice};
 
     #[test]
     fn a_hidden_progress_does_nothing() {
-        let progress = Progress::hidden(Kind::Reading);
+        let progress = Progress::new(ProgressChoice::Nowhere, Kind::Reading, 0);
         progress.step("a");
         progress.finish();
         assert_eq!(progress.at.borrow().done, 0);

@@ -2,7 +2,7 @@
 
 use super::{Applied, Apply, fail, place, subject};
 use crate::base::{AbsPath, Error, ErrorKind, KeyFingerprint, SetName};
-use crate::host::{Dir, Entry, Kind, unique};
+use crate::host::{Dir, Entry, Kind, clock, unique};
 use crate::observe::{CURRENT, is_foreign_folder, is_leftover};
 use crate::plan::Outcome;
 use crate::progress::ProgressChoice;
@@ -32,7 +32,8 @@ fn look_again(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveye
     if touched.is_empty() {
         return;
     }
-    wait_for_the_clock();
+    // The cache believes an entry only when its ctime is older than the clock: a moment's patience saves a read of everything next time.
+    clock::let_a_tick_pass();
     let mut state = apply.state.clone();
     let named = Named { sets: sets.iter().filter(|set| touched.contains(&set.name)).cloned().collect(), ..Named::default() };
     let look = Look {
@@ -74,12 +75,6 @@ fn look_again(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveye
             }
         }
     }
-}
-
-/// The cache believes an entry only when its ctime is older than the clock: a moment's patience here saves a read of everything
-/// at the next run.
-fn wait_for_the_clock() {
-    std::thread::sleep(std::time::Duration::from_millis(12));
 }
 
 /// Surplus generations go, and what killed runs left. What cannot be removed is a warning. Returns the sets it was about.

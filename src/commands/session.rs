@@ -274,8 +274,7 @@ fn settled_state(dir: &Dir) -> Option<Stat> {
     if is_old(&stat, now - RECENT) {
         return Some(stat);
     }
-    // Longer than a tick of any kernel.
-    std::thread::sleep(Duration::from_millis(12));
+    clock::let_a_tick_pass();
     let now = clock::coarse_nanoseconds();
     State::stat(dir).filter(|stat| is_old(stat, now))
 }

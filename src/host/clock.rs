@@ -25,6 +25,11 @@ pub fn coarse_nanoseconds() -> i128 {
     clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(0, |t| i128::from(t.tv_sec()) * 1_000_000_000 + i128::from(t.tv_nsec()))
 }
 
+/// Waits until the coarse clock has passed what it showed before, whatever the kernel's tick.
+pub fn let_a_tick_pass() {
+    std::thread::sleep(Duration::from_millis(12));
+}
+
 /// What distinguishes this boot from every other (random(4)); empty where it cannot be told.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()

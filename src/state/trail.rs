@@ -132,11 +132,6 @@ impl Trace {
         self.part().is_sound = false;
     }
 
-    /// Whether the look at install number `place` proves something.
-    pub fn is_sound_at(&self, place: usize) -> bool {
-        self.places.get(place).is_some_and(|part| part.is_sound)
-    }
-
     /// Takes what is newer of another look at the same set.
     pub fn renew(&mut self, newer: Trace) {
         if !newer.source.steps.is_empty() {
