@@ -130,7 +130,8 @@ fn wrong(faults: &Faults, place: &Place, main: &[u8], more: &[u8]) {
     for fault in &faults.list {
         shown::line(&fault.source);
         // No full stop; a name at the end may be one.
-        let full_stop = fault.message.ends_with('.') && !fault.message.rsplit(' ').next().is_some_and(|word| word.trim_matches('.').is_empty());
+        let full_stop =
+            fault.message.ends_with('.') && !fault.message.rsplit(' ').next().is_some_and(|word| word.trim_matches('.').is_empty());
         assert!(!fault.message.is_empty() && !full_stop, "{}", fault.message);
         let is_main = fault.file == place.main.as_str();
         assert!(is_main || fault.file.ends_with("/more.yaml"), "{}", fault.file);
