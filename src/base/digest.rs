@@ -1,5 +1,6 @@
 //! Hashes: of a file, of a set, of a generation, of a public key.
 
+use super::base64;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -118,8 +119,6 @@ impl GenerationHash {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyFingerprint([u8; 32]);
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 impl KeyFingerprint {
     /// The fingerprint of a DER SubjectPublicKeyInfo.
     pub fn of_spki(der: &[u8]) -> Self {
@@ -129,15 +128,7 @@ impl KeyFingerprint {
 
 impl fmt::Display for KeyFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SHA256:")?;
-        for chunk in self.0.chunks(3) {
-            let bits = chunk.iter().fold(0u32, |acc, b| (acc << 8) | u32::from(*b)) << (8 * (3 - chunk.len()));
-            for i in 0..=chunk.len() {
-                let index = (bits >> (18 - 6 * i)) & 63;
-                write!(f, "{}", char::from(BASE64[index as usize]))?;
-            }
-        }
-        Ok(())
+        write!(f, "SHA256:{}", base64::encode(&self.0))
     }
 }
 
@@ -155,22 +146,7 @@ impl FromStr for KeyFingerprint {
         if let Some(bytes) = unhex(&body.to_ascii_lowercase()) {
             return Ok(KeyFingerprint(bytes));
         }
-        let body = body.trim_end_matches('=');
-        if body.len() != 43 {
-            return Err(wrong());
-        }
-        let mut out = Vec::with_capacity(33);
-        let (mut bits, mut count) = (0u32, 0);
-        for c in body.bytes() {
-            let value = BASE64.iter().position(|b| *b == c).ok_or_else(wrong)?;
-            bits = (bits << 6) | value as u32;
-            count += 6;
-            if count >= 8 {
-                count -= 8;
-                out.push((bits >> count) as u8);
-            }
-        }
-        out.try_into().map(KeyFingerprint).map_err(|_| wrong())
+        base64::decode(body).and_then(|bytes| bytes.try_into().ok()).map(KeyFingerprint).ok_or_else(wrong)
     }
 }
 

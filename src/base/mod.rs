@@ -1,11 +1,13 @@
 //! Types that cannot be wrong: parsed once at the edge, believed everywhere else.
 
+mod base64;
 mod digest;
 mod error;
 mod mode;
 mod name;
 mod path;
 mod secret;
+mod ssh_key;
 mod text;
 
 pub use digest::{ContentHash, Digest, GenerationHash, KeyFingerprint, hex};
@@ -14,4 +16,5 @@ pub use mode::{Mode, ModeError};
 pub use name::{HookName, NameError, SetName};
 pub use path::{AbsPath, PathError, RelPath};
 pub use secret::Secret;
+pub use ssh_key::{SshKey, SshKeyError, SshKeyId};
 pub use text::{escape, not_utf8, printable, printable_json};
