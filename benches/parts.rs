@@ -57,7 +57,7 @@ fn spec(c: &mut Criterion) {
         let file = dir.path().join("certsync.yaml");
         std::fs::write(&file, text).expect("the spec");
         let at = absolute(&file);
-        c.bench_function(name, |b| b.iter(|| load(SpecInput::File(&at)).expect("no fault")));
+        c.bench_function(name, |b| b.iter(|| load(SpecInput::File(&at), None).expect("no fault")));
     }
 }
 
@@ -90,7 +90,7 @@ impl Site {
     fn new(sets: usize) -> Site {
         let dir = TempDir::new().expect("a directory");
         let tree = Tree::new(dir.path().join("tree"), sets, Source::Certbot);
-        let desired = load(SpecInput::File(&absolute(&tree.dir().join("certsync.yaml")))).expect("no fault").desired;
+        let desired = load(SpecInput::File(&absolute(&tree.dir().join("certsync.yaml"))), None).expect("no fault").desired;
         let at = absolute(&tree.dir().join("state"));
         Site { tree, desired, at, _dir: dir }
     }

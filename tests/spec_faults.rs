@@ -59,7 +59,7 @@ fn surroundings(name: &str) -> Surroundings {
 fn said(directory: &Path) -> String {
     let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let path = AbsPath::try_from(directory.join("spec.yaml")).expect("the tests lie at a plain path");
-    match load_with(SpecInput::File(&path), &surroundings(name)) {
+    match load_with(SpecInput::File(&path), None, &surroundings(name)) {
         Ok(_) => String::from("no fault\n"),
         Err(faults) => faults.to_string().replace(&format!("{}/", directory.display()), ""),
     }

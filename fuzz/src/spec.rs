@@ -32,7 +32,7 @@ pub fn check(data: &[u8]) {
             SpecInput::File(&place.main)
         }
     };
-    match load_with(input, &surroundings()) {
+    match load_with(input, None, &surroundings()) {
         Ok(loaded) => right(&loaded, &place),
         Err(faults) => wrong(&faults, &place, main, more.unwrap_or_default()),
     }
@@ -164,7 +164,7 @@ fn within(text: &str, line: u32, column: u32, fault: &str) {
 fn right(loaded: &Loaded, place: &Place) {
     let yaml = resolved_yaml(loaded);
     shown::lines(&yaml);
-    let again = load_with(SpecInput::Text { text: yaml.clone(), at: place.main.clone() }, &surroundings());
+    let again = load_with(SpecInput::Text { text: yaml.clone(), at: place.main.clone() }, None, &surroundings());
     let again = again.unwrap_or_else(|faults| panic!("what certsync wrote is refused:\n{faults}\n{yaml}"));
     assert_eq!(again.desired, loaded.desired, "{yaml}");
     assert_eq!(resolved_yaml(&again), yaml);

@@ -13,7 +13,7 @@ mod text;
 pub use digest::{ContentHash, Digest, GenerationHash, KeyFingerprint, hex};
 pub use error::{Error, ErrorKind, Result};
 pub use mode::{Mode, ModeError};
-pub use name::{HookName, NameError, SetName};
+pub use name::{HookName, NameError, ServerName, SetName};
 pub use path::{AbsPath, PathError, RelPath};
 pub use secret::Secret;
 pub use ssh_key::{SshKey, SshKeyError, SshKeyId};

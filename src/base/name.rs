@@ -1,4 +1,4 @@
-//! Names of sets and hooks.
+//! Names of sets, hooks and servers.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -86,6 +86,10 @@ name_type!(
 name_type!(
     /// The name of a hook.
     HookName, &[]
+);
+name_type!(
+    /// The name of a server or of a group of them; `all` is reserved, since it stands for every server but a set's origin.
+    ServerName, &["all"]
 );
 
 #[cfg(test)]

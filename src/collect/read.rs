@@ -123,7 +123,11 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn open(set: &'a DesiredSet, limits: &'a Limits) -> Result<Self> {
         let clock = clock::coarse_nanoseconds();
-        Ok(Reader { set, limits, source: Source::open(&set.source)?, clock, matcher: set.select.matcher() })
+        let directory = set
+            .source
+            .directory()
+            .ok_or_else(|| Error::new(ErrorKind::Source, set.source.to_string(), "is not a directory of this host"))?;
+        Ok(Reader { set, limits, source: Source::open(directory)?, clock, matcher: set.select.matcher() })
     }
 
     fn list(&self) -> Result<Listing> {

@@ -17,7 +17,7 @@ pub(super) fn state_dir_apart(desired: &Desired, state: &AbsPath) -> Result<()> 
     let state_really = reached(&mut real, state);
     let sets = desired.sets.iter().map(|set| (&set.name, &set.source));
     let patterns = desired.patterns.iter().map(|pattern| (&pattern.name, &pattern.parent));
-    let sources = sets.chain(patterns).map(|(name, source)| (name, source.clone(), "the source"));
+    let sources = sets.chain(patterns).filter_map(|(name, source)| Some((name, source.directory()?.clone(), "the source")));
     let own = desired.sets.iter().flat_map(|set| set.installs.iter().map(move |install| (&set.name, install.dest.clone())));
     let made =
         desired.patterns.iter().flat_map(|pattern| pattern.template.installs.iter().map(move |install| (&pattern.name, &install.dest)));

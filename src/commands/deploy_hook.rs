@@ -54,5 +54,9 @@ fn renewed_sets(options: &DeployHookOptions, judging: &Judging) -> Result<BTreeS
     let renewed: Vec<&Path> = options.renewed.iter().map(Path::new).filter(|path| path.is_absolute()).collect();
     let sets = name_sets(&session.desired, &session.state).sets;
     let is_renewed = |source: &Path| renewed.iter().any(|path| *path == source || same_directory(path, source));
-    Ok(sets.into_iter().filter(|set| is_renewed(set.source.as_path())).map(|set| set.name).collect())
+    Ok(sets
+        .into_iter()
+        .filter(|set| set.source.directory().is_some_and(|source| is_renewed(source.as_path())))
+        .map(|set| set.name)
+        .collect())
 }

@@ -75,7 +75,7 @@ pub(super) fn look(judging: &Judging, keep: Keep, progress: ProgressChoice) -> L
 
 /// The spec, resolved for this host.
 pub(super) fn desired(place: &Place) -> std::result::Result<Desired, Stop> {
-    Ok(load(input(&place.spec))?.desired)
+    Ok(load(input(&place.spec), place.name.as_deref())?.desired)
 }
 
 impl Session {

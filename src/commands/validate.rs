@@ -9,7 +9,7 @@ use crate::spec;
 /// Loads the spec and says that it is right, or shows every fault.
 pub(super) fn run(global: &GlobalArgs, args: &ValidateArgs, output: &Output) -> Result<Exit, Stop> {
     let place = place::of_either(global, &args.spec)?;
-    let loaded = spec::load(place::input(&place.spec))?;
+    let loaded = spec::load(place::input(&place.spec), place.name.as_deref())?;
     let (sets, patterns, hooks) = (loaded.desired.sets.len(), loaded.desired.patterns.len(), loaded.desired.hooks.len());
     let counts = [count(sets, "set"), count(patterns, "pattern"), count(hooks, "hook")];
     let counts: Vec<&str> = counts.iter().flatten().map(String::as_str).collect();

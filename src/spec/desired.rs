@@ -1,12 +1,14 @@
 //! What this host should be: the spec with every default filled in and every name resolved.
 
+use super::fleet::Fleet;
 use crate::base::{AbsPath, HookName, KeyFingerprint, Mode, RelPath, SetName};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 /// This host's part of the spec, every default filled in. Order is the spec's.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
     /// The spec file; its identity is recorded in the state.
     pub spec: AbsPath,
@@ -20,6 +22,53 @@ pub struct Desired {
     pub revoked: BTreeSet<KeyFingerprint>,
     /// What a set may weigh.
     pub limits: Limits,
+    /// The other hosts, as far as this one has to do with them; none: it stands alone.
+    pub fleet: Option<Fleet>,
+}
+
+/// Where this host gets a set from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetSource {
+    /// A directory of this host.
+    Directory(AbsPath),
+    /// A directory of a master without certsync.
+    Rsync(RsyncFrom),
+    /// The upstream: this host is not the origin of the set.
+    Upstream,
+}
+
+impl SetSource {
+    /// The directory, where it is one of this host.
+    pub fn directory(&self) -> Option<&AbsPath> {
+        match self {
+            SetSource::Directory(path) => Some(path),
+            SetSource::Rsync(_) | SetSource::Upstream => None,
+        }
+    }
+}
+
+impl fmt::Display for SetSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetSource::Directory(path) => path.fmt(f),
+            SetSource::Rsync(rsync) => f.write_str(&rsync.from),
+            SetSource::Upstream => f.write_str("the upstream"),
+        }
+    }
+}
+
+/// What rsync is told to read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct RsyncFrom {
+    /// `user@host:directory`, `host:directory` or `rsync://host/module/directory`.
+    pub from: String,
+    /// The port of the SSH server or rsync daemon, where it is not the usual one.
+    pub port: Option<u16>,
+    /// The private key for ssh.
+    pub identity: Option<AbsPath>,
+    /// The file with the password for `rsync://`.
+    pub password_file: Option<AbsPath>,
 }
 
 /// One certificate set.
@@ -27,18 +76,25 @@ pub struct Desired {
 pub struct DesiredSet {
     /// Its name.
     pub name: SetName,
-    /// The directory it is read from.
-    pub source: AbsPath,
-    /// Which files of the directory belong to it.
+    /// Where it comes from.
+    pub source: SetSource,
+    /// Which files of the source belong to it.
     pub select: Select,
     /// Names the leaf must cover.
     pub names: Vec<String>,
     /// Which refusals the operator waived.
     pub accept: BTreeSet<Accept>,
-    /// The places it is put.
+    /// The places of this host it is put; none where it only begins here or passes through.
     pub installs: Vec<DesiredInstall>,
     /// The pattern that made it, if one did.
     pub pattern: Option<SetName>,
+}
+
+impl DesiredSet {
+    /// Its key below `certs:`: the pattern's, where one made it.
+    pub fn entry(&self) -> &SetName {
+        self.pattern.as_ref().unwrap_or(&self.name)
+    }
 }
 
 /// A source that ends in `/*`.
@@ -46,8 +102,8 @@ pub struct DesiredSet {
 pub struct PatternSet {
     /// The name under `certs:`.
     pub name: SetName,
-    /// The directory whose subdirectories are the sets.
-    pub parent: AbsPath,
+    /// What holds the directories that are the sets, without the `/*`.
+    pub parent: SetSource,
     /// What each of them gets; `{name}` still stands in `dest` and `files`.
     pub template: SetTemplate,
 }

@@ -1,6 +1,6 @@
 //! Making a set of a pattern and a name, and the hashes of what the spec says about a set or an install.
 
-use super::{Desired, DesiredInstall, DesiredSet, FileRule, Hook, InstallTemplate, PatternSet};
+use super::{Desired, DesiredInstall, DesiredSet, FileRule, Hook, InstallTemplate, PatternSet, RsyncFrom, SetSource};
 use crate::base::{AbsPath, ContentHash, Error, ErrorKind, KeyFingerprint, PathError, RelPath, SetName};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -31,6 +31,20 @@ impl PatternSet {
             installs: installs.collect::<Result<_, _>>().map_err(|e| wrong(&e))?,
             pattern: Some(self.name.clone()),
         })
+    }
+}
+
+impl SetSource {
+    /// The directory `below` of this one.
+    fn join(&self, below: &RelPath) -> SetSource {
+        match self {
+            SetSource::Directory(path) => SetSource::Directory(path.join(below)),
+            SetSource::Rsync(rsync) => {
+                let from = format!("{}/{below}", rsync.from.trim_end_matches('/'));
+                SetSource::Rsync(RsyncFrom { from, ..rsync.clone() })
+            }
+            SetSource::Upstream => SetSource::Upstream,
+        }
     }
 }
 

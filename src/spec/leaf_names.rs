@@ -38,18 +38,18 @@ leaf!(CertName, { "type": "string", "description": "A DNS name, perhaps with *. 
 
 /// The name that a TLS client asks for: a DNS name or an IP address.
 #[derive(Debug, Clone)]
-pub struct ServerName(pub String);
+pub struct ServedName(pub String);
 
-impl ServerName {
+impl ServedName {
     fn read(raw: &Raw) -> Result<Self, Wrong> {
         if is_dns_name(&raw.text) || raw.text.parse::<IpAddr>().is_ok() {
-            return Ok(ServerName(raw.text.clone()));
+            return Ok(ServedName(raw.text.clone()));
         }
         wrong(format!("not the name of a server: {}", quoted(&raw.text)), "write the one name that clients use, such as www.example.com")
     }
 }
 
-leaf!(ServerName, { "type": "string", "description": "A DNS name or an IP address.", "minLength": 1 });
+leaf!(ServedName, { "type": "string", "description": "A DNS name or an IP address.", "minLength": 1 });
 
 /// `host:port`.
 #[derive(Debug, Clone)]

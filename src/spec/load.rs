@@ -49,13 +49,14 @@ pub struct Loaded {
     pub desired: Desired,
 }
 
-/// Reads the spec and everything it includes, and resolves this host's part; or all faults at once.
-pub fn load(input: SpecInput<'_>) -> Result<Loaded, Faults> {
-    load_with(input, &Surroundings::host())
+/// Reads the spec and everything it includes, and resolves this host's part; or all faults at once. `name` is this host's
+/// among the servers, where somebody has said it (`--as`, `$CERTSYNC_AS`); otherwise it is found by the host's name.
+pub fn load(input: SpecInput<'_>, name: Option<&str>) -> Result<Loaded, Faults> {
+    load_with(input, name, &Surroundings::host())
 }
 
 /// The same against other surroundings than this host's.
-pub fn load_with(input: SpecInput<'_>, surroundings: &Surroundings) -> Result<Loaded, Faults> {
+pub fn load_with(input: SpecInput<'_>, _name: Option<&str>, surroundings: &Surroundings) -> Result<Loaded, Faults> {
     let (path, text) = match input {
         SpecInput::File(path) => (path.clone(), read_spec(path, surroundings)?),
         SpecInput::Text { text, at } => (at, text),

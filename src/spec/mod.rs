@@ -5,6 +5,7 @@ mod desired;
 mod elsewhere;
 mod expand;
 mod fault;
+pub mod fleet;
 mod leaf;
 mod leaf_names;
 mod load;
@@ -22,7 +23,7 @@ mod wrap;
 
 pub use desired::{
     Accept, Command, Desired, DesiredInstall, DesiredSet, FileRule, Hook, HookUser, InstallRest, InstallTemplate, Layout, Limits, Named,
-    Owner, PatternSet, Prune, Select, SetTemplate, StartTls, Verify,
+    Owner, PatternSet, Prune, RsyncFrom, Select, SetSource, SetTemplate, StartTls, Verify,
 };
 pub use expand::under_hash;
 pub use fault::{Fault, Faults, suggest};

@@ -160,7 +160,7 @@ fn set_out(set: &DesiredSet) -> CertOut<'_> {
 }
 
 fn pattern_out(set: &PatternSet) -> CertOut<'_> {
-    let source = format!("{}/*", set.parent.as_str().trim_end_matches('/'));
+    let source = format!("{}/*", set.parent.to_string().trim_end_matches('/'));
     let template = &set.template;
     cert_out(source, &template.select, &template.names, &template.accept, template.installs.iter().map(install_of_pattern).collect())
 }

@@ -201,15 +201,20 @@ fn files_as_directories(sets: &[DesiredSet], files: &HashMap<String, At>, found:
 fn overlaps(sets: &[DesiredSet], dests: &HashMap<String, At>, found: &mut Vec<Clash>) {
     let mut sources: HashMap<&str, usize> = HashMap::new();
     for (index, set) in sets.iter().enumerate() {
-        sources.entry(set.source.as_str()).or_insert(index);
+        if let Some(source) = set.source.directory() {
+            sources.entry(source.as_str()).or_insert(index);
+        }
     }
-    let clash = |at, source: usize| Clash { at, other: Some((source, 0)), what: Conflict::Source(sets[source].source.clone()) };
+    let clash = |at, source: usize| {
+        let path = sets[source].source.directory().cloned()?;
+        Some(Clash { at, other: Some((source, 0)), what: Conflict::Source(path) })
+    };
     for (at, _, install) in installs(sets) {
-        found.extend(upward(install.dest.as_str()).find_map(|up| sources.get(up)).map(|source| clash(at, *source)));
+        found.extend(upward(install.dest.as_str()).find_map(|up| sources.get(up)).and_then(|source| clash(at, *source)));
     }
     for (source, index) in &sources {
         // Equal paths were found above.
-        found.extend(upward(source).skip(1).find_map(|up| dests.get(up)).map(|at| clash(*at, *index)));
+        found.extend(upward(source).skip(1).find_map(|up| dests.get(up)).and_then(|at| clash(*at, *index)));
     }
 }
 

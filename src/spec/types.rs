@@ -2,8 +2,8 @@
 
 use super::desired::{Accept, Layout, StartTls};
 use super::leaf::{Account, FileName, GlobText, Line, ModeText, PathText, Period, RevokedKey, Size};
-use super::leaf_names::{Address, CertName, ServerName};
-use super::types_fleet::{Fleet, Rollout, RsyncSource, Server};
+use super::leaf_names::{Address, CertName, ServedName};
+use super::types_fleet::{FleetSpec, RolloutSpec, RsyncSource, ServerSpec};
 use super::wrap::{At, Entries, List};
 use crate::base::{HookName, SetName};
 use schemars::JsonSchema;
@@ -27,7 +27,7 @@ pub struct Spec {
     /// Commands that follow a change, by name.
     pub hooks: At<Entries<HookName, HookSpec>>,
     /// The hosts of the fleet, by name. Not supported yet.
-    pub servers: At<Entries<Line, Server>>,
+    pub servers: At<Entries<Line, ServerSpec>>,
     /// Named lists of servers and groups. Not supported yet.
     pub groups: At<Entries<Line, List<Line>>>,
     /// The certificate sets, by name.
@@ -35,9 +35,9 @@ pub struct Spec {
     /// What a set may weigh.
     pub limits: At<LimitsSpec>,
     /// How deliveries are made. Not supported yet.
-    pub fleet: At<Fleet>,
+    pub fleet: At<FleetSpec>,
     /// How a change spreads over the fleet. Not supported yet.
-    pub rollout: At<Rollout>,
+    pub rollout: At<RolloutSpec>,
 }
 
 /// A file named by `include`.
@@ -47,7 +47,7 @@ pub struct Included {
     /// As in [`Spec`].
     pub hooks: At<Entries<HookName, HookSpec>>,
     /// As in [`Spec`].
-    pub servers: At<Entries<Line, Server>>,
+    pub servers: At<Entries<Line, ServerSpec>>,
     /// As in [`Spec`].
     pub groups: At<Entries<Line, List<Line>>>,
     /// As in [`Spec`].
@@ -200,7 +200,7 @@ pub struct VerifySpec {
     /// The address asked, `host:port`.
     pub tls: At<Address>,
     /// The name asked for (SNI); a leaf of a set of this hook covers it.
-    pub server_name: At<ServerName>,
+    pub server_name: At<ServedName>,
     /// The protocol in which TLS begins after a greeting.
     pub starttls: At<StartTls>,
 }

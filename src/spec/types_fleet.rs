@@ -1,5 +1,6 @@
 //! The part of the grammar that is about other hosts. It is read and checked, and then said to be not supported yet.
 
+use super::fleet::{Delivery, Stage};
 use super::leaf::{Line, PathText, Period};
 use super::types::CommandSpec;
 use super::wrap::{At, List};
@@ -9,8 +10,8 @@ use serde::Deserialize;
 /// A host of the fleet.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["address"]))]
-pub struct Server {
+#[schemars(rename = "Server", extend("required" = ["address"]))]
+pub struct ServerSpec {
     /// Its name or address.
     pub address: At<Line>,
     /// The port of its SSH server. Default: 22.
@@ -30,18 +31,6 @@ pub struct Server {
     pub via: At<ViaSpec>,
     /// Address patterns for its authorized_keys line.
     pub from: At<List<Line>>,
-}
-
-/// How sets come to a server.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Delivery {
-    /// It comes on its own schedule.
-    Pull,
-    /// Its upstream signals, it pulls at once.
-    Trigger,
-    /// Its upstream brings the material.
-    Push,
 }
 
 /// What moves bytes to a server: `ssh`, or a mapping for a host without certsync.
@@ -95,7 +84,8 @@ pub struct RsyncSource {
 /// How deliveries are made.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Fleet {
+#[schemars(rename = "Fleet")]
+pub struct FleetSpec {
     /// How many servers at once. Default: 64.
     #[schemars(range(min = 1))]
     pub parallel: At<u32>,
@@ -112,7 +102,8 @@ pub struct Fleet {
 /// How a change spreads over the fleet; all off by default.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Rollout {
+#[schemars(rename = "Rollout")]
+pub struct RolloutSpec {
     /// Servers that go first: how many (in spec order), or which.
     pub canary: At<CanarySpec>,
     /// How many servers then go at once.
@@ -135,12 +126,4 @@ pub enum CanarySpec {
     /// Which.
     #[serde(rename = "list")]
     Names(Vec<At<Line>>),
-}
-
-/// What is brought everywhere before anybody switches.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Everything.
-    All,
 }

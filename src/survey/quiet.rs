@@ -74,7 +74,7 @@ type Spot<'a> = (usize, &'a str);
 impl<'a> Spots<'a> {
     /// For the source and each install of a set: which directory it lies in, and its name there.
     fn of(&mut self, set: &'a DesiredSet) -> Option<Vec<Spot<'a>>> {
-        let source = self.find(&set.source, true)?;
+        let source = self.find(set.source.directory()?, true)?;
         let dests = set.installs.iter().map(|install| self.find(&install.dest, false));
         std::iter::once(Some(source)).chain(dests).collect()
     }

@@ -59,7 +59,8 @@ impl Survey<'_> {
         set: &DesiredSet,
         contents: &mut Contents,
     ) -> std::result::Result<(Option<Digest>, Option<Material>), (Outcome, Error)> {
-        if self.look.sources == Sources::Recorded {
+        // What an upstream brought, or a master without certsync has, was recorded when it came.
+        if self.look.sources == Sources::Recorded || set.source.directory().is_none() {
             return Ok((self.state.sets.get(&set.name).map(|known| known.digest), None));
         }
         match collect(set, self.desired, self.state, &self.look.once, contents, self.now) {

@@ -94,7 +94,9 @@ pub(super) fn command(
     };
     let mut env = vec![("CERTSYNC_CHANGES".to_owned(), file.path().to_string())];
     if let Some(set) = only.or_else(|| sets.iter().find(|set| hook.per_set && spots.iter().all(|(name, _)| *name == set.name))) {
-        env.push(("RENEWED_LINEAGE".into(), set.source.to_string()));
+        // On a host that is not the origin the files are where they were put.
+        let lineage = set.source.directory().or_else(|| set.installs.first().map(|install| &install.dest));
+        env.extend(lineage.map(|lineage| ("RENEWED_LINEAGE".into(), lineage.to_string())));
         env.push(("RENEWED_DOMAINS".into(), domains(apply, spots)));
     }
     env.extend(hook.env.iter().cloned());

@@ -1,6 +1,6 @@
 //! Installs: where a set is put, as what, and which hooks follow.
 
-use super::super::desired::{DesiredInstall, DesiredSet, InstallRest, InstallTemplate, Layout, Named, Prune, SetTemplate};
+use super::super::desired::{DesiredInstall, DesiredSet, InstallRest, InstallTemplate, Layout, Named, Prune, SetSource, SetTemplate};
 use super::super::expand::NAME;
 use super::super::fault::{Pos, quoted, suggest};
 use super::super::leaf::{FileName, ModeText, PathText};
@@ -242,7 +242,7 @@ fn hook_names(context: &Context<'_>, spec: &InstallSpec, known: &[&str]) -> Vec<
 pub(super) fn of_set(
     context: &Context<'_>,
     name: &SetName,
-    source: AbsPath,
+    source: SetSource,
     template: SetTemplate,
     place: SetPlace,
 ) -> (DesiredSet, SetPlace) {

@@ -12,7 +12,7 @@ use super::fault::{Pos, Reporter, quoted};
 use super::leaf::Line;
 use super::surroundings::Surroundings;
 use super::types::{CertSpec, HookSpec, Included, LimitsSpec, Spec};
-use super::types_fleet::Server;
+use super::types_fleet::ServerSpec;
 use super::wrap::{At, Entries, List};
 use crate::base::{AbsPath, HookName, SetName};
 use std::collections::HashMap;
@@ -59,7 +59,7 @@ type Named<'a, K, V> = Vec<(&'a At<K>, &'a At<V>)>;
 struct Merged<'a> {
     hooks: Named<'a, HookName, HookSpec>,
     certs: Named<'a, SetName, CertSpec>,
-    servers: Named<'a, Line, Server>,
+    servers: Named<'a, Line, ServerSpec>,
     groups: Named<'a, Line, List<Line>>,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn resolve(written: &Written<'_>, reporter: &Reporter, surroundings: 
     let hooks = hooks::resolve(&context, &merged.hooks, &sets.hooks_used());
     sets.check_places(&context);
     let revoked = written.spec.revoked_keys.value().map(|keys| keys.values().map(|key| key.0).collect()).unwrap_or_default();
-    Desired { spec: written.path.clone(), limits: limits(&context), revoked, hooks, sets: sets.sets, patterns: sets.patterns }
+    Desired { spec: written.path.clone(), limits: limits(&context), revoked, hooks, sets: sets.sets, patterns: sets.patterns, fleet: None }
 }
 
 fn version(context: &Context<'_>) {

@@ -63,7 +63,9 @@ impl Sets {
         let mut sources: HashMap<PathBuf, usize> = HashMap::new();
         let mut source_inodes: HashMap<(u64, u64), usize> = HashMap::new();
         for (index, set) in sets.iter().enumerate() {
-            if let Some(path) = real.existing(&set.source).filter(|(_, whole)| *whole).map(|(path, _)| path) {
+            if let Some(path) =
+                set.source.directory().and_then(|source| real.existing(source)).filter(|(_, whole)| *whole).map(|(path, _)| path)
+            {
                 source_inodes.extend(real.inode(&path).map(|inode| (inode, index)));
                 sources.entry(path).or_insert(index);
             }
@@ -87,7 +89,8 @@ impl Sets {
     }
 
     fn overlap(&self, context: &Context<'_>, sets: &[DesiredSet], at: (usize, usize), source: usize) {
-        let what = Conflict::Source(sets[source].source.clone());
+        let Some(path) = sets[source].source.directory() else { return };
+        let what = Conflict::Source(path.clone());
         let hint = "they are one directory through a link or a mount; certsync must not write where it reads";
         context.fault(self.dest_pos(at), what.message(sets[source].name.as_str()), hint);
     }

@@ -1,6 +1,6 @@
 //! Sets: the source, what belongs to it, and where it is put.
 
-use super::super::desired::{DesiredSet, PatternSet, Select, SetTemplate};
+use super::super::desired::{DesiredSet, PatternSet, Select, SetSource, SetTemplate};
 use super::super::fault::{Pos, quoted};
 use super::super::leaf::PathText;
 use super::super::select::DEFAULT_EXCEPT;
@@ -60,11 +60,11 @@ pub(super) fn resolve(context: &Context<'_>, written: &Named<'_, SetName, CertSp
         let place = SetPlace { source: spec.source.pos(), installs: places };
         match (key.value(), source) {
             (Some(name), Some(Source::Below(parent))) => {
-                sets.patterns.push(PatternSet { name: name.clone(), parent, template });
+                sets.patterns.push(PatternSet { name: name.clone(), parent: SetSource::Directory(parent), template });
                 of_patterns.push(place);
             }
             (Some(name), Some(Source::Directory(source))) => {
-                let (set, place) = installs::of_set(context, name, source, template, place);
+                let (set, place) = installs::of_set(context, name, SetSource::Directory(source), template, place);
                 sets.sets.push(set);
                 sets.places.push(place);
             }

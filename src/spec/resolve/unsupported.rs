@@ -2,7 +2,7 @@
 
 use super::super::leaf::Line;
 use super::super::types::{CertSpec, InstallSpec};
-use super::super::types_fleet::Server;
+use super::super::types_fleet::ServerSpec;
 use super::super::wrap::{At, List};
 use super::{Context, Named};
 
@@ -15,7 +15,7 @@ fn refuse_key<T>(context: &Context<'_>, name: &str, at: &At<T>) {
 }
 
 /// The keys of the spec as a whole; `servers` and `groups` may stand in included files too.
-pub(super) fn refuse(context: &Context<'_>, servers: &Named<'_, Line, Server>, groups: &Named<'_, Line, List<Line>>) {
+pub(super) fn refuse(context: &Context<'_>, servers: &Named<'_, Line, ServerSpec>, groups: &Named<'_, Line, List<Line>>) {
     let written = context.written;
     refuse_key(context, "servers", &written.spec.servers);
     refuse_key(context, "groups", &written.spec.groups);
