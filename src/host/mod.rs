@@ -8,11 +8,14 @@ mod file;
 mod follow;
 pub mod glance;
 mod identity;
+pub mod link;
 pub mod lock;
+mod output;
 pub mod process;
 mod resolve;
 mod search;
 pub mod source;
+pub mod ssh;
 mod stat;
 #[cfg(test)]
 mod testing;

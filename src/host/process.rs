@@ -6,7 +6,6 @@
 //! on the same socket it answers, and the silence after `READY` (the socket is close-on-exec) is the proof that the command was started.
 
 mod harden;
-mod output;
 mod owner;
 mod shim;
 mod stop;
@@ -17,13 +16,13 @@ pub use shim::{shim, shim_if_asked};
 pub use temporary::TemporaryFile;
 
 use crate::base::{Error, ErrorKind, printable};
+use crate::host::output::{Output, set_nonblocking};
 use crate::spec::{Command, HookUser};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use output::Output;
 use shim::{Answer, Order};
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -76,6 +75,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the output of what a command left behind is still read.
 const DRAIN: Duration = Duration::from_millis(100);
+/// How much of the end of what a command prints is kept, in bytes.
+const KEPT: usize = 64 * 1024;
 /// How long an event that has no descriptor to wait on may go unnoticed.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -136,12 +137,12 @@ fn start(program: &Path, job: &Job<'_>) -> io::Result<Running> {
         Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
         sent => sent,
     };
-    if let Err(error) = sent.and_then(|()| output::set_nonblocking(&pipe)) {
+    if let Err(error) = sent.and_then(|()| set_nonblocking(&pipe)) {
         let _ = child.kill();
         let _ = child.wait();
         return Err(error);
     }
-    Ok(Running { child, pipe: pipe.into(), socket, output: Output::default(), stops: None, stop: None })
+    Ok(Running { child, pipe: pipe.into(), socket, output: Output::keeping(KEPT), stops: None, stop: None })
 }
 
 fn send_order(mut socket: &UnixStream, job: &Job<'_>) -> io::Result<()> {
@@ -180,7 +181,7 @@ impl Running {
             obey(stop);
         }
         let answer = shim::read_answer(&self.socket);
-        let output = self.output.into_text();
+        let output = self.output.text();
         match (answer, status) {
             (Answer::Failed(why), _) => not_started(why, output),
             _ if !in_time => Ended { how: End::TimedOut, output },

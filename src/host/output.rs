@@ -8,18 +8,20 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-/// How much of the end is kept.
-const KEPT: usize = 64 * 1024;
-
 /// The end of what was printed, and how much came before it.
-#[derive(Default)]
 pub(super) struct Output {
     bytes: Vec<u8>,
+    kept: usize,
     cut: u64,
     closed: bool,
 }
 
 impl Output {
+    /// Nothing yet; of all that comes, the last `kept` bytes stay.
+    pub(super) fn keeping(kept: usize) -> Output {
+        Output { bytes: Vec::new(), kept, cut: 0, closed: false }
+    }
+
     /// Reads once, without waiting; whether there was something.
     pub(super) fn read_some(&mut self, pipe: &impl AsFd) -> bool {
         let mut chunk = [0; 16 * 1024];
@@ -44,7 +46,7 @@ impl Output {
     }
 
     /// The text: line breaks as they are, tabs as spaces, everything else that a terminal would act on escaped.
-    pub(super) fn into_text(mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         self.shorten();
         let mut text = String::with_capacity(self.bytes.len());
         if self.cut > 0 {
@@ -67,13 +69,13 @@ impl Output {
     fn add(&mut self, chunk: &[u8]) {
         self.bytes.extend_from_slice(chunk);
         // Not at every read: moving the kept bytes costs more than reading them.
-        if self.bytes.len() > 4 * KEPT {
+        if self.bytes.len() > 4 * self.kept {
             self.shorten();
         }
     }
 
     fn shorten(&mut self) {
-        let Some(mut surplus) = self.bytes.len().checked_sub(KEPT).filter(|surplus| *surplus > 0) else { return };
+        let Some(mut surplus) = self.bytes.len().checked_sub(self.kept).filter(|surplus| *surplus > 0) else { return };
         // Not in the middle of a character.
         while surplus < self.bytes.len() && self.bytes[surplus] & 0b1100_0000 == 0b1000_0000 {
             surplus += 1;
@@ -92,12 +94,14 @@ pub(super) fn set_nonblocking(descriptor: &impl AsFd) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, Output};
+    use super::Output;
+
+    const KEPT: usize = 64 * 1024;
 
     fn text(chunks: &[&[u8]]) -> String {
-        let mut output = Output::default();
+        let mut output = Output::keeping(KEPT);
         chunks.iter().for_each(|chunk| output.add(chunk));
-        output.into_text()
+        output.text()
     }
 
     #[test]
