@@ -1,6 +1,6 @@
 //! Specs without fault, what becomes of them, and that no text at all makes the loader fall.
 
-use certsync::base::{AbsPath, HookName, Mode, SetName};
+use certsync::base::{AbsPath, HookName, Mode, SetName, printable};
 use certsync::host::users::User;
 use certsync::spec::{
     Accept, Command, Desired, Faults, Found, FoundKind, Layout, Loaded, Prune, Running, SpecInput, StartTls, Surroundings, Trust,
@@ -200,6 +200,9 @@ fn text_that_looks_like_something_else_survives_the_resolved_spec() {
         "...",
         "=",
         "<<",
+        "cp \u{202e}/srv; x",
+        "\u{200b}'\\\"\n a",
+        "a\u{e0041}: \u{feff}\u{85}",
     ] {
         let quoted = serde_json::to_string(text).expect("JSON");
         let spec = format!(
@@ -207,7 +210,9 @@ fn text_that_looks_like_something_else_survives_the_resolved_spec() {
         );
         let loaded = good(&spec);
         assert_eq!(loaded.desired.hooks[0].env[0].1, text);
-        assert_eq!(reloaded(&loaded), loaded.desired, "{text:?}\n{}", resolved_yaml(&loaded));
+        let yaml = resolved_yaml(&loaded);
+        assert_eq!(reloaded(&loaded), loaded.desired, "{text:?}\n{yaml}");
+        assert!(yaml.lines().all(|line| printable(line) == line), "a terminal acts on it: {yaml:?}");
     }
 }
 

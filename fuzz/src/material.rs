@@ -175,18 +175,18 @@ fn file(path: &RelPath, bytes: &[u8], now: i64, said: &mut Said) {
     assert_eq!(certificate_fingerprints(bytes).len(), told, "each certificate is described: {:?}", description.lines);
     if description.kind.is_public() {
         assert!(!bytes.to_ascii_uppercase().windows(11).any(|window| window == b"PRIVATE KEY"), "{path} speaks of a private key");
-        let key = bodies(bytes).into_iter().find(|body| key_of(body).is_some());
+        let key = bodies(bytes, |_| true).into_iter().find(|body| key_of(body).is_some());
         assert!(key.is_none(), "{path} holds a private key and is taken for {:?}", description.kind);
     }
 }
 
-/// The file itself and each of its PEM blocks decoded, whatever its label, as lenient as can be.
-fn bodies(bytes: &[u8]) -> Vec<Vec<u8>> {
+/// The file itself and those of its PEM blocks whose first line is wanted, decoded, as lenient as can be.
+fn bodies(bytes: &[u8], wanted: fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     let mut out = vec![bytes.to_vec()];
     let mut text: Option<Vec<u8>> = None;
     for line in bytes.split(|byte| *byte == b'\n') {
         if line.starts_with(b"-----BEGIN ") {
-            text = Some(Vec::new());
+            text = wanted(line.trim_ascii_end()).then(Vec::new);
         } else if line.starts_with(b"-----END ") {
             out.extend(text.take().map(|text| from_base64(&text)));
         } else if let Some(text) = &mut text {
@@ -272,10 +272,10 @@ fn refused(refusal: &Refusal, said: &mut Said) {
 
 /// Each key that rustls reads in an accepted set has a certificate there; which ones certsync reads and rustls does not are let pass.
 fn pairs(set: &Material) {
-    let bodies: Vec<Vec<u8>> = set.files().iter().flat_map(|file| bodies(file.bytes.expose())).collect();
-    let certificates: Vec<CertificateDer<'static>> =
-        bodies.iter().filter(|body| is_certificate(body)).map(|body| CertificateDer::from(body.clone())).collect();
-    for key in bodies.iter().filter_map(|body| key_of(body)) {
+    let all = |wanted| set.files().iter().flat_map(move |file| bodies(file.bytes.expose(), wanted));
+    let certificates: Vec<CertificateDer<'static>> = all(|_| true).filter(|body| is_certificate(body)).map(CertificateDer::from).collect();
+    // No program reads a key from a block of another label.
+    for key in all(|line| line.ends_with(b"PRIVATE KEY-----")).filter_map(|body| key_of(&body)) {
         let is_other = |found: &CertificateDer<'static>| {
             let answer = CertifiedKey::new(vec![found.clone()], key.clone()).keys_match();
             matches!(answer, Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)))

@@ -53,6 +53,20 @@ pub fn printable_json(json: &str) -> String {
     out
 }
 
+/// YAML with every character that [`printable`] would escape as `\uXXXX` or `\UXXXXXXXX`. Such characters may stand in it only between double
+/// quotes, except for the line breaks.
+pub fn printable_yaml(yaml: &str) -> String {
+    let mut out = String::with_capacity(yaml.len());
+    for c in yaml.chars() {
+        match u32::from(c) {
+            _ if is_plain(c) || c == '\n' => out.push(c),
+            code @ ..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
+}
+
 /// Neither a control character (Unicode's Cc), nor a separator of lines, nor a format character (Cf) that is not seen itself.
 fn is_plain(c: char) -> bool {
     !(c.is_control()
@@ -63,7 +77,7 @@ fn is_plain(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, not_utf8, printable, printable_json};
+    use super::{escape, not_utf8, printable, printable_json, printable_yaml};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
@@ -87,6 +101,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<[String; 1]>(&text)?, [value]);
         assert_eq!(text, "[\n  \"a\\u009b31m\\u001b[0m\\u202e\\udb40\\udc41\\\"\\\\ü🔑\\n\\u007f\"\n]");
         Ok(())
+    }
+
+    #[test]
+    fn yaml_is_shown_without_anything_a_terminal_acts_on() {
+        let yaml = "a: \"\u{202e}ü🔑\u{e0041}\"\nb: c\n";
+        assert_eq!(printable_yaml(yaml), "a: \"\\u202eü🔑\\U000e0041\"\nb: c\n");
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::Loaded;
 use super::desired::{
     Accept, Command, DesiredInstall, DesiredSet, Hook, InstallRest, InstallTemplate, Layout, Limits, PatternSet, Prune, Select, StartTls,
 };
-use crate::base::RelPath;
+use crate::base::{RelPath, printable, printable_yaml};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_yaml::DoubleQuoted;
 use std::time::Duration;
 
 /// This host's part as a valid spec of the same grammar, every default filled in and every path absolute. Loading it
@@ -24,7 +25,21 @@ pub fn resolved_yaml(loaded: &Loaded) -> String {
         limits: limits_out(&desired.limits),
     };
     // These types hold text, numbers and maps with text keys: writing them cannot fail.
-    serde_yaml::to_string(&spec).unwrap_or_default()
+    printable_yaml(&serde_yaml::to_string(&spec).unwrap_or_default())
+}
+
+/// Text as somebody wrote it. What a terminal would act on can be escaped only between double quotes, and the writer
+/// of YAML knows less of it than [`printable`].
+struct Text<'a>(&'a str);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if printable(self.0) == self.0 { serializer.serialize_str(self.0) } else { DoubleQuoted(self.0).serialize(serializer) }
+    }
+}
+
+fn texts(texts: &[String]) -> Vec<Text<'_>> {
+    texts.iter().map(|text| Text(text)).collect()
 }
 
 /// A mapping in the order of its list.
@@ -79,10 +94,10 @@ impl DefaultsOut<'_> {
 #[derive(serde::Serialize)]
 struct CertOut<'a> {
     source: String,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    only: &'a [String],
-    except: &'a [String],
-    names: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    only: Vec<Text<'a>>,
+    except: Vec<Text<'a>>,
+    names: Vec<Text<'a>>,
     accept: Vec<Accept>,
     install: Vec<InstallOut<'a>>,
 }
@@ -117,21 +132,21 @@ struct HookOut<'a> {
     timeout: String,
     user: &'a str,
     #[serde(skip_serializing_if = "Ordered::is_empty")]
-    env: Ordered<'a, &'a str>,
+    env: Ordered<'a, Text<'a>>,
     per_set: bool,
 }
 
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum CommandOut<'a> {
-    Argv(&'a [String]),
-    Shell(&'a str),
+    Argv(Vec<Text<'a>>),
+    Shell(Text<'a>),
 }
 
 #[derive(serde::Serialize)]
 struct VerifyOut<'a> {
-    tls: &'a str,
-    server_name: &'a str,
+    tls: Text<'a>,
+    server_name: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     starttls: Option<StartTls>,
 }
@@ -172,7 +187,14 @@ fn cert_out<'a>(
     accept: &std::collections::BTreeSet<Accept>,
     install: Vec<InstallOut<'a>>,
 ) -> CertOut<'a> {
-    CertOut { source, only: &select.only, except: &select.except, names, accept: accept.iter().copied().collect(), install }
+    CertOut {
+        source,
+        only: texts(&select.only),
+        except: texts(&select.except),
+        names: texts(names),
+        accept: accept.iter().copied().collect(),
+        install,
+    }
 }
 
 fn install_of_set(install: &DesiredInstall) -> InstallOut<'_> {
@@ -206,18 +228,18 @@ fn hook_out(hook: &Hook) -> HookOut<'_> {
     HookOut {
         check: command_of(hook.check.as_ref()),
         run: command_of(hook.run.as_ref()),
-        verify: verify.map(|v| VerifyOut { tls: &v.address, server_name: &v.server_name, starttls: v.starttls }),
+        verify: verify.map(|v| VerifyOut { tls: Text(&v.address), server_name: Text(&v.server_name), starttls: v.starttls }),
         timeout: period(hook.timeout),
         user: &hook.user.name,
-        env: Ordered(hook.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()),
+        env: Ordered(hook.env.iter().map(|(name, value)| (name.as_str(), Text(value))).collect()),
         per_set: hook.per_set,
     }
 }
 
 fn command_of(command: Option<&Command>) -> Option<CommandOut<'_>> {
     command.map(|command| match command {
-        Command::Argv(words) => CommandOut::Argv(words),
-        Command::Shell(text) => CommandOut::Shell(text),
+        Command::Argv(words) => CommandOut::Argv(texts(words)),
+        Command::Shell(text) => CommandOut::Shell(Text(text)),
     })
 }
 
