@@ -6,6 +6,7 @@ pub mod apply;
 pub mod base;
 pub mod collect;
 pub mod commands;
+pub mod fleet;
 pub mod host;
 pub mod material;
 pub mod observe;

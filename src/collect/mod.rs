@@ -2,6 +2,8 @@
 
 mod names;
 mod read;
+mod received;
 
 pub use names::{Named, name_sets};
 pub use read::{Accepted, Found, collect, reread};
+pub use received::{Incoming, Received, Renewal, admit, expected};

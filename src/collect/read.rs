@@ -68,7 +68,7 @@ pub fn reread(set: &DesiredSet, limits: &Limits, digest: &Digest, contents: &mut
     Ok((material.digest() == *digest).then_some(material))
 }
 
-fn refusal(set: &DesiredSet, refusals: &[Refusal]) -> Error {
+pub(super) fn refusal(set: &DesiredSet, refusals: &[Refusal]) -> Error {
     let cause = refusals.iter().map(|r| r.message.clone()).collect::<Vec<_>>().join("; ");
     // The judge knows no name of the set that it judges.
     let named = |hint: &String| hint.replace("--accept SET=", &format!("--accept {}=", set.name));

@@ -115,7 +115,7 @@ fn back(session: &mut Session, options: &RollbackOptions, at: Digest) -> Result<
         return Err(Error::new(ErrorKind::Judgement, set.to_string(), format!("version {} has the revoked key {key}", short(&at))).into());
     }
     if let Some(known) = session.state.sets.get_mut(set) {
-        known.hold = (known.digest != at).then_some(Hold { at, against: known.digest });
+        known.hold = (known.digest != at).then_some(Hold { at, against: known.digest, revision: None });
     }
     let scope = Scope::Sets(BTreeSet::from([set.clone()]));
     let back = Look {

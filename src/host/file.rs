@@ -19,6 +19,9 @@ use zeroize::Zeroizing;
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 const CREATE: OFlag = OFlag::O_WRONLY.union(OFlag::O_CREAT).union(OFlag::O_EXCL).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
+/// A regular file that is read or written piece by piece.
+pub type Stream = File;
+
 /// When a write must be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -141,6 +144,22 @@ impl Dir {
     }
 
     /// Opens the regular file `name` for reading, with the metadata of what was opened.
+    /// Gives the regular file `name` its owner (user, group) and its mode, and removes its ACL. In between it grants nobody more than before
+    /// or after.
+    pub fn adjust_file(&self, name: &OsStr, owner: (u32, u32), mode: Mode) -> io::Result<()> {
+        settle(self.open_file(name)?.0, owner, mode)
+    }
+
+    /// Opens the regular file `name` to be read piece by piece (O_NOFOLLOW | O_NONBLOCK), with its metadata.
+    pub fn open_stream(&self, name: &OsStr) -> io::Result<(Stream, Stat)> {
+        self.open_file(name).map(|(fd, stat)| (File::from(fd), stat))
+    }
+
+    /// Creates `name` exclusively, mode 0600, to be written piece by piece.
+    pub fn create_stream(&self, name: &OsStr) -> io::Result<Stream> {
+        Ok(File::from(openat(self.fd(), step(name)?, CREATE, Bits::S_IRUSR | Bits::S_IWUSR)?))
+    }
+
     pub(super) fn open_file(&self, name: &OsStr) -> io::Result<(OwnedFd, Stat)> {
         let fd = openat(self.fd(), step(name)?, READ, Bits::empty())?;
         let stat = Stat::from(&fstat(&fd)?);
@@ -154,7 +173,10 @@ impl Dir {
 fn fill(fd: OwnedFd, bytes: &[u8], owner: (u32, u32), mode: Mode) -> io::Result<()> {
     let mut file = File::from(fd);
     file.write_all(bytes)?;
-    let fd = OwnedFd::from(file);
+    settle(OwnedFd::from(file), owner, mode)
+}
+
+fn settle(fd: OwnedFd, owner: (u32, u32), mode: Mode) -> io::Result<()> {
     acl::remove(fd.as_fd(), Kind::File)?;
     let now = Stat::from(&fstat(&fd)?);
     if (now.uid, now.gid) != owner {

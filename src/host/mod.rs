@@ -1,6 +1,7 @@
 //! The only door to the operating system: descriptor-relative file operations, users, processes, clock, locks.
 
 mod acl;
+pub mod background;
 mod beside;
 pub mod clock;
 pub mod dir;
@@ -26,3 +27,4 @@ pub mod users;
 pub mod walk;
 
 pub use dir::{Dir, Durability, Entry, Kind, Stat, unique, write_atomic};
+pub use file::Stream;

@@ -1,10 +1,11 @@
 //! The other hosts, as far as one host has to do with them: its upstreams, what is below it, and which sets go which way.
 
 use super::desired::{Command, SetSource};
-use crate::base::{AbsPath, ContentHash, ServerName, SetName};
+use crate::base::{AbsPath, ContentHash, ServerName, SetName, SshKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 /// This host among the others.
@@ -43,9 +44,9 @@ pub struct Server {
     /// What moves bytes to it.
     pub via: Via,
     /// Its own public keys; several during a rotation.
-    pub public_keys: Vec<String>,
+    pub public_keys: Vec<SshKey>,
     /// The public keys of its SSH server.
-    pub host_keys: Vec<String>,
+    pub host_keys: Vec<SshKey>,
     /// Address patterns for its authorized_keys line; empty: none.
     pub from: Vec<String>,
 }
@@ -60,6 +61,16 @@ pub enum Delivery {
     Trigger,
     /// Its upstream brings the material.
     Push,
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Delivery::Pull => "pull",
+            Delivery::Trigger => "trigger",
+            Delivery::Push => "push",
+        })
+    }
 }
 
 /// What moves bytes to a server.

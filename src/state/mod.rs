@@ -1,10 +1,16 @@
 //! What is recorded: the state file, the cache, the store.
 
+pub mod answers;
 mod asleep;
 mod cache;
 mod contents;
 mod file;
+pub mod inbox;
+mod offers;
+mod peers;
 pub mod requests;
+mod share;
+mod standing;
 mod store;
 mod sweep;
 #[cfg(test)]
@@ -15,6 +21,10 @@ mod types;
 
 pub use cache::{Cache, Common, Quiet};
 pub use contents::{Acl, Belief, Contents, Known, Looked};
+pub use offers::{Offer, Offers};
+pub use peers::{InStep, Index, Peer, Peers, Trouble, TroubleKind};
+pub use share::share;
+pub use standing::{HookStanding, Level, SetStanding, Standing};
 pub use store::{Store, short};
 pub use sweep::sweep;
 pub use trail::{Print, Step, Trace, What};

@@ -3,6 +3,7 @@
 //! One file each in `requests/` of the state directory, there as a whole or not at all. Whoever holds the run lock reads
 //! them, serves them, and removes those that it has read, never others.
 
+use super::inbox::Inbox;
 use crate::base::{Error, ErrorKind, Mode, Result, SetName};
 use crate::host::{Dir, Durability, Kind, clock, unique, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -96,8 +97,11 @@ pub fn remove(dir: &Dir, names: &[String]) -> Result<()> {
     removed.map_err(|error| failed(&error))
 }
 
-/// Whether a request waits. A folder that cannot be read counts as one, so that the next run meets the error.
+/// Whether a request waits, here or in the inbox. A folder that cannot be read counts as one, so that the next run meets the error.
 pub fn pending(dir: &Dir) -> bool {
+    if !matches!(Inbox::open(dir).map(|inbox| inbox.is_some_and(|inbox| inbox.is_waiting())), Ok(false)) {
+        return true;
+    }
     find(dir).and_then(|folder| folder.map_or(Ok(false), |folder| Ok(!markers(&folder)?.is_empty()))).unwrap_or(true)
 }
 

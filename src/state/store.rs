@@ -1,5 +1,6 @@
 //! The store: raw material under `store/<set>/<digest>/`, 0700, kept for drift repair without the source and for rollback.
 
+use super::share::{dir_mode, file_mode};
 use crate::base::{AbsPath, Digest, Error, ErrorKind, Mode, RelPath, Result, Secret, SetName};
 use crate::host::dir::{Durability, unique, write_atomic};
 use crate::host::{Dir, Kind};
@@ -8,8 +9,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 
-const PRIVATE_DIR: Mode = Mode::from_bits(0o700);
-const PRIVATE_FILE: Mode = Mode::from_bits(0o600);
 /// The highest limit a spec can set, so that what was stored under an older spec is still read.
 const LARGEST_FILE: u64 = 1 << 30;
 
@@ -62,9 +61,9 @@ impl<'a> Store<'a> {
 
     fn try_commit(&self, set: &SetName, material: &Material, revision: u64) -> io::Result<()> {
         let owner = self.state_dir.stat()?;
-        let owner = (owner.uid, owner.gid);
-        let store = open_or_make(self.state_dir, "store", owner)?;
-        let set_dir = open_or_make(&store, set.as_str(), owner)?;
+        let rights = Rights { owner: (owner.uid, owner.gid), dir: dir_mode(self.state_dir)?, file: file_mode(self.state_dir)? };
+        let store = open_or_make(self.state_dir, "store", &rights)?;
+        let set_dir = open_or_make(&store, set.as_str(), &rights)?;
         sweep(&set_dir)?;
         let name = unique(".new-");
         let result = (|| {
@@ -73,16 +72,19 @@ impl<'a> Store<'a> {
                 let (folders, leaf) = file.path.split();
                 let mut at = new.try_clone()?;
                 for folder in folders {
-                    at = open_or_make(&at, folder, owner)?;
+                    at = open_or_make(&at, folder, &rights)?;
                 }
-                at.create_file(OsStr::new(leaf), file.bytes.expose(), owner, PRIVATE_FILE)?;
+                at.create_file(OsStr::new(leaf), file.bytes.expose(), rights.owner, rights.file)?;
+            }
+            if rights.dir != Mode::from_bits(0o700) {
+                new.adjust(rights.owner, rights.dir)?;
             }
             let digest = material.digest().to_string();
             write_atomic(
                 &set_dir,
                 OsStr::new(&format!("{digest}.revision")),
                 format!("{revision}\n").as_bytes(),
-                PRIVATE_FILE,
+                Mode::from_bits(0o600),
                 Durability::Eventually,
             )?;
             set_dir.rename_new(OsStr::new(&name), &set_dir, OsStr::new(&digest))
@@ -181,12 +183,19 @@ pub fn short(digest: &Digest) -> String {
     digest.to_string().chars().take(12).collect()
 }
 
-fn open_or_make(dir: &Dir, name: &str, owner: (u32, u32)) -> io::Result<Dir> {
+/// Whose everything in the store is, and who may read it.
+struct Rights {
+    owner: (u32, u32),
+    dir: Mode,
+    file: Mode,
+}
+
+fn open_or_make(dir: &Dir, name: &str, rights: &Rights) -> io::Result<Dir> {
     if let Some(found) = dir.find_dir(OsStr::new(name))? {
         return Ok(found);
     }
     let made = dir.make_dir(OsStr::new(name))?;
-    made.adjust(owner, PRIVATE_DIR)?;
+    made.adjust(rights.owner, rights.dir)?;
     Ok(made)
 }
 

@@ -57,6 +57,9 @@ pub struct Hold {
     pub at: Digest,
     /// The version of the source that it is held against; another one ends the hold.
     pub against: Digest,
+    /// At the origin of a fleet: the revision under which the version it is held at is passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
 }
 
 /// What is known of one place.

@@ -1,0 +1,106 @@
+//! Sets that came from the host above: are they this host's, are they not older than what it has seen, may they be used?
+
+use super::read::refusal;
+use crate::base::{Error, ErrorKind, Result, SetName};
+use crate::collect::Accepted;
+use crate::material::{Judging, Material, judge};
+use crate::spec::{Desired, DesiredSet, SetSource};
+use crate::state::{SetState, State};
+use std::collections::BTreeMap;
+
+/// One set as it came, its digest verified.
+pub struct Received {
+    /// Its name.
+    pub set: SetName,
+    /// The pattern that made it, if one did.
+    pub pattern: Option<SetName>,
+    /// The origin's number for this version.
+    pub revision: u64,
+    /// What it consists of.
+    pub material: Material,
+}
+
+/// What a run has received.
+#[derive(Default)]
+pub struct Incoming {
+    /// Material that was accepted and is not in the store: `plan` keeps it here.
+    pub unstored: BTreeMap<SetName, Material>,
+    /// Sets that have another version now.
+    pub renewed: BTreeMap<SetName, Renewal>,
+    /// Sets that were refused, and why.
+    pub refused: BTreeMap<SetName, Error>,
+}
+
+/// What a received version was to this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The first of its set.
+    First,
+    /// Another one than before.
+    Another,
+    /// The one that is known already, under a higher revision.
+    Renumbered,
+}
+
+/// This host's part of the set `name`, if it gets it from above.
+pub fn expected(desired: &Desired, name: &SetName, pattern: Option<&SetName>) -> Result<DesiredSet> {
+    let wrong = |cause: String| {
+        Error::new(ErrorKind::Peer, name.to_string(), cause).hint("do both hosts have the same spec? certsync status --fleet shows them")
+    };
+    let own = desired.sets.iter().find(|set| set.name == *name);
+    let set = match (own, pattern) {
+        (Some(own), _) => Ok(own.clone()),
+        (None, None) => Err(wrong("was brought, but is no set of this host's spec".into())),
+        (None, Some(pattern)) => match desired.patterns.iter().find(|known| known.name == *pattern) {
+            Some(known) => known.expand(name),
+            None => Err(wrong(format!("was brought as one of {pattern}, which is no set of this host's spec"))),
+        },
+    }?;
+    if set.source == SetSource::Upstream {
+        Ok(set)
+    } else {
+        Err(wrong("was brought, but this host's spec has another source for it".into()))
+    }
+}
+
+/// Takes what came into `state`, where it may be used. The revision decides what is older: a lower one than the highest seen is refused.
+///
+/// # Errors
+/// Kind `Peer`: it is not for this host, or older; kind `Judgement`: it was judged and may not be used.
+pub fn admit(received: &Received, desired: &Desired, state: &mut State, once: &Accepted, now: i64) -> Result<Option<Renewal>> {
+    let set = expected(desired, &received.set, received.pattern.as_ref())?;
+    let (name, digest, revision) = (&received.set, received.material.digest(), received.revision);
+    let known = state.sets.get(name);
+    let seen = known.map(|known| known.revision);
+    let replay = |cause: String| {
+        Err(Error::new(ErrorKind::Peer, name.to_string(), format!("refused: {cause}"))
+            .hint("an old version was brought again, or the origin was restored from a backup: the next apply there goes on above"))
+    };
+    if seen.is_some_and(|seen| revision < seen) {
+        return replay(format!("its revision {revision} is older than {}, which this host has seen", seen.unwrap_or_default()));
+    }
+    let same = known.is_some_and(|known| known.digest == digest);
+    if seen == Some(revision) && !same {
+        return replay(format!("revision {revision} is another version here"));
+    }
+    let judged = set.judged_hash(&desired.revoked);
+    if let Some(known) = state.sets.get_mut(name).filter(|known| known.digest == digest && known.judged == judged) {
+        known.pattern.clone_from(&set.pattern);
+        let renumbered = known.revision != revision;
+        known.revision = revision;
+        return Ok(renumbered.then_some(Renewal::Renumbered));
+    }
+    let mut accept = set.accept.clone();
+    accept.extend(once.get(name).into_iter().flatten());
+    // What is older is told by the revision; here a rollback at the origin must come through.
+    let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: None, now };
+    judge(&received.material, &under).map_err(|refusals| refusal(&set, &refusals))?;
+    let hold = state.sets.get(name).and_then(|known| known.hold.clone());
+    let facts = received.material.facts().clone();
+    let first = state.sets.insert(name.clone(), SetState { digest, revision, facts, judged, pattern: set.pattern.clone(), hold });
+    Ok(Some(match first {
+        None => Renewal::First,
+        Some(known) if known.digest == digest => Renewal::Renumbered,
+        Some(_) => Renewal::Another,
+    }))
+}

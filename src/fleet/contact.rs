@@ -1,0 +1,141 @@
+//! One conversation with a server below: bring what it lacks, have it applied, hear how it stands.
+
+use super::due::Due;
+use super::wire::{Hello, Link, Message, Offered, Version, Waits, Wire};
+use crate::base::{Error, ErrorKind, Result, SetName};
+use crate::material::Material;
+use crate::spec::fleet::{Delivery, Fleet};
+use crate::state::Standing;
+
+/// What a server below said.
+#[derive(Debug)]
+pub enum Said {
+    /// How it, and those below it, stand.
+    Stands(Vec<Standing>),
+    /// It was signalled and fetches by itself.
+    Signalled,
+    /// It has what was brought and applies it when its next run comes.
+    Later,
+}
+
+/// Whether the hosts below the server are waited for as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As far as the way of delivery tells: a host that is signalled is not waited for.
+    Usual,
+    /// Until the whole tree has it (`trigger --wait`).
+    Tree,
+}
+
+/// What is said of a set that a server does not take.
+#[derive(Debug)]
+pub struct Unwanted {
+    /// The set.
+    pub set: SetName,
+    /// Why.
+    pub error: Error,
+}
+
+/// One conversation.
+pub struct Contact<'a, L> {
+    /// The connection.
+    pub wire: Wire<L>,
+    /// The fleet.
+    pub fleet: &'a Fleet,
+    /// The server, and what it should have.
+    pub due: &'a Due<'a>,
+    /// For whom it is waited.
+    pub patience: Patience,
+}
+
+impl<L: Link> Contact<'_, L> {
+    /// Does what the server's delivery says. `load` reads a version from the store.
+    ///
+    /// # Errors
+    /// Kind `Peer`: the conversation broke, or the server refuses.
+    pub fn run(mut self, mut load: impl FnMut(&SetName) -> Result<Material>) -> Result<(Said, Vec<Unwanted>)> {
+        self.wire.greet(&Hello::of(&self.fleet.me, self.fleet.spec_hash))?;
+        let mut unwanted = Vec::new();
+        let said = match self.due.server.delivery {
+            Delivery::Push => {
+                unwanted = self.push(&mut load)?;
+                self.ask(&Message::Apply { wait: self.waits() })?
+            }
+            Delivery::Trigger | Delivery::Pull => {
+                let wait = (self.patience == Patience::Tree).then_some(Waits::Tree);
+                self.ask(&Message::Trigger { wait })?
+            }
+        };
+        let _ = self.wire.send(&Message::Bye);
+        Ok((said, unwanted))
+    }
+
+    /// A push is answered when it is applied there; hosts below are waited for where there are any.
+    fn waits(&self) -> Waits {
+        let has_below = self.fleet.below(&self.due.server.name).next().is_some();
+        if has_below || self.patience == Patience::Tree { Waits::Tree } else { Waits::Own }
+    }
+
+    fn refused(&self, why: &super::wire::Refusal) -> Error {
+        why.error(ErrorKind::Peer, &self.due.server.name, self.fleet.spec_hash)
+    }
+
+    fn push(&mut self, load: &mut impl FnMut(&SetName) -> Result<Material>) -> Result<Vec<Unwanted>> {
+        let offered = self.due.wanted.offers.iter().map(|(set, offer)| Offered {
+            version: Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision },
+            pattern: offer.pattern.clone(),
+            signature: None,
+        });
+        self.wire.send(&Message::Push { sets: offered.collect() })?;
+        let (sets, unwanted) = match self.wire.must()? {
+            Message::Wanted { sets, unwanted } => (sets, unwanted),
+            Message::Refused(why) => return Err(self.refused(&why)),
+            _ => return Err(self.wire.out_of_turn("an answer to the push")),
+        };
+        let any = !sets.is_empty();
+        for version in sets {
+            let Some((set, offer)) = self.due.wanted.offers.iter().find(|(set, _)| **set == version.set) else {
+                return Err(self.wire.out_of_turn("a set that was offered"));
+            };
+            let own = Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision };
+            match load(set) {
+                Ok(material) => self.wire.send_set(&own, offer.pattern.as_ref(), &material)?,
+                Err(error) => {
+                    let why = super::wire::Refusal::of(&error, self.fleet.spec_hash);
+                    self.wire.send_without(&own, &why)?;
+                }
+            }
+        }
+        if any {
+            self.wire.send(&Message::End)?;
+        }
+        match self.wire.must()? {
+            Message::Received => {}
+            Message::Refused(why) => return Err(self.refused(&why)),
+            _ => return Err(self.wire.out_of_turn("that the sets have come")),
+        }
+        Ok(unwanted.into_iter().map(|(set, why)| Unwanted { set, error: self.refused(&why) }).collect())
+    }
+
+    fn ask(&mut self, message: &Message) -> Result<Said> {
+        self.wire.send(message)?;
+        match self.wire.must()? {
+            Message::Report { servers } => self.heard(servers),
+            Message::Triggered => Ok(Said::Signalled),
+            Message::Later => Ok(Said::Later),
+            Message::Refused(why) => Err(self.refused(&why)),
+            _ => Err(self.wire.out_of_turn("how it stands")),
+        }
+    }
+
+    /// A server speaks of itself and of those below it, and of nobody else.
+    fn heard(&mut self, servers: Vec<Standing>) -> Result<Said> {
+        let name = &self.due.server.name;
+        let is_its_own = |told: &Standing| told.server == *name || self.fleet.is_below(&told.server, name);
+        if let Some(other) = servers.iter().find(|told| !is_its_own(told)) {
+            let cause = format!("reports on {}, which is not below it", other.server);
+            return Err(Error::new(ErrorKind::Peer, name.to_string(), cause));
+        }
+        Ok(Said::Stands(servers))
+    }
+}

@@ -1,0 +1,112 @@
+//! Fetching from the host above: one connection, only what is new there, and at the end how this host stands.
+
+use super::due::hash_of;
+use super::wire::{Hello, Link, Message, Offered, Version, Wire};
+use crate::base::{Error, ErrorKind, Result, SetName};
+use crate::collect::{Received, expected};
+use crate::spec::fleet::Fleet;
+use crate::spec::{Desired, SetSource};
+use crate::state::{Offers, Standing};
+use std::collections::BTreeMap;
+
+/// A connection to the host above, the hellos said.
+pub struct Upstream<L> {
+    wire: Wire<L>,
+}
+
+/// What became of one set that the host above offers.
+pub enum Came {
+    /// It came, its digest verified.
+    Set(Box<Received>),
+    /// It did not come, and why.
+    Not(SetName, Error),
+}
+
+/// What this host has of what comes from above, as it says so there.
+fn have(desired: &Desired, present: &Offers) -> crate::base::ContentHash {
+    let from_above = |set: &SetName, pattern: Option<&SetName>| match pattern {
+        Some(pattern) => desired.patterns.iter().any(|known| known.name == *pattern && known.parent == SetSource::Upstream),
+        None => desired.sets.iter().any(|known| known.name == *set && known.source == SetSource::Upstream),
+    };
+    let list = present.iter().filter(|(set, offer)| from_above(set, offer.pattern.as_ref()));
+    hash_of(list.map(|(set, offer)| (set, offer.pattern.as_ref(), offer.digest, offer.revision)))
+}
+
+impl<L: Link> Upstream<L> {
+    /// Says hello.
+    ///
+    /// # Errors
+    /// Kind `Upstream`.
+    pub fn greet(mut wire: Wire<L>, fleet: &Fleet) -> Result<Upstream<L>> {
+        wire.greet(&Hello::of(&fleet.me, fleet.spec_hash)).map_err(of_upstream)?;
+        Ok(Upstream { wire })
+    }
+
+    /// Asks for what is new there and gives each set to `take` as it comes, so that one at a time is in memory.
+    ///
+    /// # Errors
+    /// Kind `Upstream`: the conversation broke; what came before stays.
+    pub fn fetch(&mut self, desired: &Desired, fleet: &Fleet, present: &Offers, mut take: impl FnMut(Came)) -> Result<()> {
+        self.wire.send(&Message::Fetch { have: have(desired, present) }).map_err(of_upstream)?;
+        let offered = match self.wire.must().map_err(of_upstream)? {
+            Message::Offer { sets: None } => return Ok(()),
+            Message::Offer { sets: Some(sets) } => sets,
+            Message::Refused(why) => return Err(why.error(ErrorKind::Upstream, &fleet.me, fleet.spec_hash)),
+            _ => return Err(of_upstream(self.wire.out_of_turn("an offer"))),
+        };
+        let mut asked = BTreeMap::new();
+        for offer in offered {
+            match is_new(desired, present, &offer) {
+                Ok(true) => drop(asked.insert(offer.version.set.clone(), offer)),
+                Ok(false) => {}
+                Err(error) => take(Came::Not(offer.version.set, error)),
+            }
+        }
+        let sets: Vec<Version> = asked.values().map(|offer| offer.version.clone()).collect();
+        self.wire.send(&Message::Want { sets }).map_err(of_upstream)?;
+        while let Some(set) = self.wire.receive_set(&desired.limits).map_err(of_upstream)? {
+            // The pattern is the offer's: with it the set was asked for.
+            let Some(offer) = asked.remove(&set.version.set) else {
+                return Err(of_upstream(self.wire.out_of_turn("a set that was asked for")));
+            };
+            take(match set.material {
+                Ok(material) => {
+                    Came::Set(Box::new(Received { set: set.version.set, pattern: offer.pattern, revision: set.version.revision, material }))
+                }
+                Err(why) => Came::Not(set.version.set, why.error(ErrorKind::Upstream, &fleet.me, fleet.spec_hash)),
+            });
+        }
+        Ok(())
+    }
+
+    /// Says how this host and those below it stand.
+    ///
+    /// # Errors
+    /// Kind `Upstream`.
+    pub fn report(&mut self, servers: Vec<Standing>, fleet: &Fleet) -> Result<()> {
+        self.wire.send(&Message::Report { servers }).map_err(of_upstream)?;
+        match self.wire.must().map_err(of_upstream)? {
+            Message::Noted => Ok(()),
+            Message::Refused(why) => Err(why.error(ErrorKind::Upstream, &fleet.me, fleet.spec_hash)),
+            _ => Err(of_upstream(self.wire.out_of_turn("an answer to the report"))),
+        }
+    }
+
+    /// Ends the conversation in good order; what goes wrong then no longer matters.
+    pub fn bye(mut self) {
+        let _ = self.wire.send(&Message::Bye);
+    }
+}
+
+/// Whether the offer is another version than this host has, under the revision it has.
+fn is_new(desired: &Desired, present: &Offers, offer: &Offered) -> Result<bool> {
+    expected(desired, &offer.version.set, offer.pattern.as_ref())?;
+    let known = present.of_set(&offer.version.set);
+    Ok(known.is_none_or(|known| {
+        (known.digest, known.revision, &known.pattern) != (offer.version.digest, offer.version.revision, &offer.pattern)
+    }))
+}
+
+fn of_upstream(error: Error) -> Error {
+    Error { kind: ErrorKind::Upstream, ..error }
+}

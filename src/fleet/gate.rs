@@ -1,0 +1,206 @@
+//! The far end of a connection: answers one peer, whose key the forced command names, and does only what this host's spec allows it.
+//!
+//! The gate need not be root. It reads the spec and the store, and writes the inbox; whoever holds the run lock takes what lies there.
+
+use super::due::wanted;
+use super::may::{Ask, Kin, Known, check, may_have, may_speak_of};
+use super::runner::{Asked, Runner};
+use super::wire::{Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
+use crate::base::{AbsPath, Error, ErrorKind, Result, ServerName, SetName, SshKeyId};
+use crate::collect::expected;
+use crate::host::{Dir, clock};
+use crate::spec::Desired;
+use crate::spec::fleet::Fleet;
+use crate::state::inbox::{From, Inbox, Told, Wanted, What, new_id};
+use crate::state::{Offers, Standing, Store};
+use std::collections::BTreeSet;
+
+/// How many sets a peer may bring that this host does not want, before it is told to stop.
+const MOST_REPORTED: usize = 100_000;
+
+/// What the gate works with.
+pub struct Gate<'a> {
+    /// This host's part of the spec.
+    pub desired: &'a Desired,
+    /// The fleet's.
+    pub fleet: &'a Fleet,
+    /// The state directory, and where it is.
+    pub dir: &'a Dir,
+    /// Where it is.
+    pub at: &'a AbsPath,
+    /// The peer.
+    pub peer: Known<'a>,
+    /// Its key.
+    pub key: SshKeyId,
+    /// Who runs apply.
+    pub runner: &'a Runner,
+}
+
+impl Gate<'_> {
+    /// Answers until the peer is done. What is refused is told to the peer, and the conversation goes on.
+    ///
+    /// # Errors
+    /// Kind `Peer`: the connection broke, or the peer does not keep to the protocol.
+    pub fn serve<L: Link>(&self, wire: &mut Wire<L>) -> Result<()> {
+        wire.greet_back(&Hello::of(&self.fleet.me, self.fleet.spec_hash))?;
+        loop {
+            let Some(message) = wire.hear()? else { return Ok(()) };
+            tracing::debug!(peer = %self.peer.server.name, request = message.name(), "asked");
+            let answered = match message {
+                Message::Bye => return Ok(()),
+                Message::Fetch { have } => self.fetch(wire, have),
+                Message::Report { servers } => self.report(wire, servers),
+                Message::Push { sets } => self.push(wire, sets),
+                Message::Apply { wait } => self.apply(wire, if wait == Waits::Tree { What::ApplyTree } else { What::Apply }),
+                Message::Trigger { wait: Some(_) } => self.apply(wire, What::TriggerTree),
+                Message::Trigger { wait: None } => self.trigger(wire),
+                Message::Plan => self.plan(wire),
+                other => Err(Error::new(ErrorKind::Usage, other.name(), "is not asked of a gate")),
+            };
+            match answered {
+                Ok(()) => {}
+                // The conversation itself is broken.
+                Err(error) if wire.is_broken() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(peer = %self.peer.server.name, "refused: {error}");
+                    wire.send(&Message::Refused(Refusal::of(&error, self.fleet.spec_hash)))?;
+                }
+            }
+        }
+    }
+
+    fn from(&self) -> From {
+        From { peer: self.peer.server.name.clone(), key: self.key }
+    }
+
+    fn inbox(&self) -> Result<Inbox<'_>> {
+        Inbox::open(self.dir)?.ok_or_else(|| {
+            Error::new(ErrorKind::State, self.at.to_string(), "has no inbox yet").hint("run certsync apply on that host once")
+        })
+    }
+
+    /// Offers what the peer should have, if it has not got all of it, and sends what it then wants.
+    fn fetch<L: Link>(&self, wire: &mut Wire<L>, have: crate::base::ContentHash) -> Result<()> {
+        check(self.fleet, self.peer, Ask::Fetch)?;
+        let offers = Offers::load(self.dir, self.at)?;
+        let wanted = wanted(self.desired, self.fleet, self.peer.server, &offers);
+        if wanted.hash == have {
+            return wire.send(&Message::Offer { sets: None });
+        }
+        let sets = wanted.offers.iter().map(|(set, offer)| Offered {
+            version: Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision },
+            pattern: offer.pattern.clone(),
+            signature: None,
+        });
+        wire.send(&Message::Offer { sets: Some(sets.collect()) })?;
+        let Message::Want { sets } = wire.must()? else { return Err(wire.out_of_turn("want")) };
+        let store = Store::new(self.dir, self.at);
+        for version in sets {
+            let offer = offers.of_set(&version.set).filter(|offer| {
+                may_have(self.desired, self.fleet, self.peer.server, &version.set, offer) && offer.digest == version.digest
+            });
+            let Some(offer) = offer else {
+                let cause = format!("is nothing that {} may have", self.peer.server.name);
+                let error = Error::new(ErrorKind::Peer, version.set.to_string(), cause);
+                wire.send_without(&version, &Refusal::of(&error, self.fleet.spec_hash))?;
+                continue;
+            };
+            match store.load(&version.set, &offer.digest) {
+                Ok(material) => wire.send_set(&Version { revision: offer.revision, ..version }, offer.pattern.as_ref(), &material)?,
+                // It may be purged between the look at the offers and now.
+                Err(error) => wire.send_without(&version, &Refusal::of(&error, self.fleet.spec_hash))?,
+            }
+        }
+        wire.send(&Message::End)
+    }
+
+    /// Takes what a host below says of itself and those below it.
+    fn report<L: Link>(&self, wire: &mut Wire<L>, servers: Vec<Standing>) -> Result<()> {
+        check(self.fleet, self.peer, Ask::Report)?;
+        if let Some(other) = servers.iter().find(|told| !may_speak_of(self.fleet, self.peer.server, &told.server)) {
+            let cause = format!("may not report on {}: it is not below it in this host's spec", other.server);
+            return Err(Error::new(ErrorKind::Peer, self.peer.server.name.to_string(), cause));
+        }
+        let inbox = self.inbox()?;
+        inbox.leave_report(&Told { from: self.from(), at: clock::unix_seconds(), servers })?;
+        // The hosts above want to know as well; nobody waits for that.
+        if self.fleet.upstreams().next().is_some() {
+            inbox.leave_request(&Wanted { from: self.from(), what: What::Report, id: new_id() })?;
+            self.runner.start();
+        }
+        wire.send(&Message::Noted)
+    }
+
+    /// Takes material for this host: verified here, judged by whoever takes it from the inbox.
+    fn push<L: Link>(&self, wire: &mut Wire<L>, offered: Vec<Offered>) -> Result<()> {
+        check(self.fleet, self.peer, Ask::Push)?;
+        let inbox = self.inbox()?;
+        let present = Offers::load(self.dir, self.at)?;
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for offer in offered.into_iter().take(MOST_REPORTED) {
+            let known = present.of_set(&offer.version.set);
+            match expected(self.desired, &offer.version.set, offer.pattern.as_ref()) {
+                Err(error) => unwanted.push((offer.version.set, Refusal::of(&error, self.fleet.spec_hash))),
+                Ok(_) if known.is_some_and(|known| known.digest == offer.version.digest && known.revision == offer.version.revision) => {}
+                Ok(_) => wanted.push(offer),
+            }
+        }
+        let versions: Vec<Version> = wanted.iter().map(|offer| offer.version.clone()).collect();
+        let asked: BTreeSet<SetName> = versions.iter().map(|version| version.set.clone()).collect();
+        if versions.is_empty() {
+            wire.send(&Message::Wanted { sets: versions, unwanted })?;
+            return wire.send(&Message::Received);
+        }
+        wire.send(&Message::Wanted { sets: versions, unwanted })?;
+        inbox.leave_push(&new_id(), |file| {
+            let mut kept = Wire::new(file, "the inbox");
+            kept.send(&Message::Brought { peer: self.peer.server.name.clone(), key: self.key.to_string() })?;
+            let mut left = asked;
+            while let Some(set) = wire.receive_set(&self.desired.limits)? {
+                if !left.remove(&set.version.set) {
+                    return Err(wire.out_of_turn("a set that was asked for"));
+                }
+                // What the other side cannot send after all does not come; the rest does.
+                if let Ok(material) = &set.material {
+                    kept.send_set(&set.version, set.pattern.as_ref(), material)?;
+                }
+            }
+            kept.send(&Message::End)
+        })?;
+        wire.send(&Message::Received)
+    }
+
+    /// Has apply run, and waits for how this host stands then.
+    fn apply<L: Link>(&self, wire: &mut Wire<L>, what: What) -> Result<()> {
+        check(self.fleet, self.peer, if what == What::TriggerTree { Ask::Trigger } else { Ask::Apply })?;
+        let wanted = Wanted { from: self.from(), what, id: new_id() };
+        self.inbox()?.leave_request(&wanted)?;
+        match self.runner.run_and_wait(self.dir, &wanted, || wire.link().is_gone())? {
+            Asked::Answered(servers) => wire.send(&Message::Report { servers }),
+            Asked::Later => wire.send(&Message::Later),
+        }
+    }
+
+    /// Starts a run and does not wait for it.
+    fn trigger<L: Link>(&self, wire: &mut Wire<L>) -> Result<()> {
+        check(self.fleet, self.peer, Ask::Trigger)?;
+        self.inbox()?.leave_request(&Wanted { from: self.from(), what: What::Trigger, id: new_id() })?;
+        self.runner.start();
+        wire.send(&Message::Triggered)
+    }
+
+    fn plan<L: Link>(&self, wire: &mut Wire<L>) -> Result<()> {
+        check(self.fleet, self.peer, Ask::Plan)?;
+        let report = self.runner.plan()?;
+        wire.send(&Message::Planned { report })
+    }
+}
+
+/// What a refusal says of who asked.
+pub fn described(peer: &Known<'_>, name: &ServerName) -> String {
+    let kin = match peer.kin {
+        Kin::Upstream => "an upstream",
+        Kin::Downstream => "below this host",
+    };
+    if peer.server.name == *name { format!("{name}, {kin}") } else { format!("{name}, which is {} now, {kin}", peer.server.name) }
+}

@@ -1,0 +1,10 @@
+//! The other hosts: who may do what, the conversation between two of them, the far end, and passing on.
+
+pub mod contact;
+pub mod due;
+pub mod fetch;
+pub mod gate;
+pub mod may;
+pub mod own;
+pub mod runner;
+pub mod wire;

@@ -1,0 +1,128 @@
+//! Who runs apply for a gate: the gate itself where it runs as the user who owns the state directory, otherwise sudo by its one rule, or
+//! whoever watches the inbox (a systemd path unit, a timer).
+
+use crate::base::{AbsPath, Error, ErrorKind, Result};
+use crate::host::background::{Background, Stands, output, start};
+use crate::host::{Dir, users};
+use crate::state::Standing;
+use crate::state::answers::answered;
+use crate::state::inbox::{Inbox, Wanted};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often an answer is looked for.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a request may lie before nobody is thought to take it: a path unit starts a run within that.
+const UNTAKEN: Duration = Duration::from_secs(5);
+/// No peer waits longer.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// The longest plan.
+const LARGEST_PLAN: u64 = 24 << 20;
+
+/// How apply is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runner {
+    program: PathBuf,
+    /// What stands before the command.
+    before: Vec<OsString>,
+    /// What stands behind it.
+    behind: Vec<OsString>,
+}
+
+/// What came of asking for a run.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// How the host and those below it stand.
+    Answered(Vec<Standing>),
+    /// Nobody has taken the request yet.
+    Later,
+}
+
+impl Runner {
+    /// For a state directory that belongs to the user `owner`: `certsync` is the program itself, `name` what `--as` says, if anything.
+    pub fn new(certsync: &Path, owner: u32, spec: &AbsPath, state_dir: &AbsPath, name: Option<&str>) -> Runner {
+        let mut behind: Vec<OsString> = vec!["--format".into(), "json".into(), "--state-dir".into(), state_dir.as_str().into()];
+        behind.extend(name.into_iter().flat_map(|name| ["--as".into(), name.into()]));
+        behind.push(spec.as_str().into());
+        if users::running_user().uid == owner {
+            return Runner { program: certsync.to_owned(), before: Vec::new(), behind };
+        }
+        Runner { program: "sudo".into(), before: vec!["-n".into(), "--".into(), certsync.into()], behind }
+    }
+
+    fn arguments(&self, command: &str) -> Vec<OsString> {
+        self.before.iter().cloned().chain([OsString::from(command)]).chain(self.behind.iter().cloned()).collect()
+    }
+
+    /// The command line that a rule of sudo has to allow.
+    pub fn command_line(&self) -> Vec<OsString> {
+        self.arguments("apply").split_off(self.before.len().saturating_sub(1))
+    }
+
+    /// Starts a run and does not wait for it; whether somebody else must take what lies in the inbox is not known then.
+    pub fn start(&self) -> Option<Background> {
+        match start(&self.program, &self.arguments("apply")) {
+            Ok(started) => Some(started),
+            Err(error) => {
+                tracing::warn!("{}: cannot be started: {error}", self.program.display());
+                None
+            }
+        }
+    }
+
+    /// Starts a run and waits until it has answered `wanted`, or the peer `is_gone`.
+    ///
+    /// # Errors
+    /// Kind `State`: the inbox cannot be read; kind `Peer`: the run there ended without an answer.
+    pub fn run_and_wait(&self, dir: &Dir, wanted: &Wanted, mut is_gone: impl FnMut() -> bool) -> Result<Asked> {
+        let mut started = self.start();
+        let begun = Instant::now();
+        let mut untaken_since = None;
+        while begun.elapsed() < LONGEST && !is_gone() {
+            if let Some(answer) = answered(dir, &wanted.id).filter(|answer| answer.whole || !wanted.what.is_about_the_tree()) {
+                return Ok(Asked::Answered(answer.servers));
+            }
+            let ours = started.as_mut().map_or(Stands::EndedBadly, Background::stands);
+            let waits = Inbox::open(dir)?.is_some_and(|inbox| inbox.holds_request(&wanted.id));
+            match (ours, waits) {
+                (Stands::Running, _) => untaken_since = None,
+                // It lies there, and nobody of ours is about to take it.
+                (Stands::EndedWell | Stands::EndedBadly, true) => {
+                    let since: &mut Instant = untaken_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= UNTAKEN {
+                        return Ok(Asked::Later);
+                    }
+                }
+                // It was served just now, or served and could not be answered.
+                (Stands::EndedWell | Stands::EndedBadly, false) => {
+                    if let Some(answer) = answered(dir, &wanted.id) {
+                        return Ok(Asked::Answered(answer.servers));
+                    }
+                    let cause = "the run there ended without an answer";
+                    return Err(Error::new(ErrorKind::Peer, "certsync apply", cause).hint("run certsync apply on that host"));
+                }
+            }
+            sleep(PAUSE);
+        }
+        Ok(Asked::Later)
+    }
+
+    /// What `certsync plan --format json` prints here.
+    ///
+    /// # Errors
+    /// Kind `Permission`: the gate may not run it.
+    pub fn plan(&self) -> Result<String> {
+        let mut arguments = self.arguments("plan");
+        // It is asked from above: to ask there again would be a circle.
+        arguments.push("--offline".into());
+        let denied = |cause: String| {
+            Error::new(ErrorKind::Permission, "certsync plan", cause)
+                .hint("let the gate's user run it as root: a second rule for sudo, as for certsync apply")
+        };
+        let bytes = output(&self.program, &arguments, LARGEST_PLAN).map_err(|error| denied(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| denied("what it prints is no text".into()))?;
+        if text.trim().is_empty() { Err(denied("may not be run by the gate".into())) } else { Ok(text) }
+    }
+}

@@ -1,0 +1,233 @@
+//! What two hosts say to each other. Fields that a reader does not know are passed over, so that later versions may add some.
+
+use crate::base::{ContentHash, Digest, Error, ErrorKind, RelPath, ServerName, SetName, printable};
+use crate::state::Standing;
+use serde::{Deserialize, Serialize};
+
+/// The lowest and the highest version of the conversation that this build speaks.
+pub const VERSIONS: (u32, u32) = (1, 1);
+
+/// The first message of both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The lowest and the highest version of the conversation that this side speaks.
+    pub versions: (u32, u32),
+    /// The version of certsync, for people.
+    pub certsync: String,
+    /// What this side calls itself, for people: who it is, its key says.
+    pub name: ServerName,
+    /// Hash of its spec.
+    pub spec: ContentHash,
+}
+
+impl Hello {
+    /// This build's.
+    pub fn of(name: &ServerName, spec: ContentHash) -> Hello {
+        Hello { versions: VERSIONS, certsync: env!("CARGO_PKG_VERSION").into(), name: name.clone(), spec }
+    }
+}
+
+/// One version of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The set.
+    pub set: SetName,
+    /// Which one.
+    pub digest: Digest,
+    /// The origin's number for it.
+    pub revision: u64,
+}
+
+/// A set that the other side may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// Its present version.
+    pub version: Version,
+    /// The pattern that made it, if one did.
+    pub pattern: Option<SetName>,
+    /// Room for a signature of the origin over (set, revision, digest), which other carriers will require.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+/// For what a peer waits that has signalled or brought something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waits {
+    /// For this host.
+    Own,
+    /// For this host and all below it.
+    Tree,
+}
+
+/// One file of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileHead {
+    /// Its path in the set.
+    pub path: RelPath,
+    /// Its bytes, which follow in pieces.
+    pub size: u64,
+    /// SHA-256 of them.
+    pub sha256: ContentHash,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What it is about.
+    pub subject: String,
+    /// Why.
+    pub cause: String,
+    /// The way out, where there is one to name.
+    pub hint: Option<String>,
+    /// Hash of the spec of the side that refuses.
+    pub spec: ContentHash,
+}
+
+impl Refusal {
+    /// What the other side is told of an error.
+    pub fn of(error: &Error, spec: ContentHash) -> Refusal {
+        Refusal { subject: error.subject.clone(), cause: error.cause.clone(), hint: error.hint.clone(), spec }
+    }
+
+    /// As an error of this side, which has the spec `ours`: whatever stands in it came from the other one.
+    pub fn error(&self, kind: ErrorKind, from: &ServerName, ours: ContentHash) -> Error {
+        let cut = |text: &str| printable(text).chars().take(LONGEST_TEXT).collect::<String>();
+        let mut cause = format!("{}: {}", cut(&self.subject), cut(&self.cause));
+        if self.spec != ours {
+            let short = |hash: &ContentHash| hash.to_string().chars().take(12).collect::<String>();
+            cause = format!("{cause} (its spec is {}, ours {})", short(&self.spec), short(&ours));
+        }
+        let error = Error::new(kind, from.to_string(), cause);
+        match &self.hint {
+            Some(hint) => error.hint(cut(hint)),
+            None => error,
+        }
+    }
+}
+
+/// As much of what a peer says is shown.
+const LONGEST_TEXT: usize = 400;
+
+/// Everything that is said after the hellos.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// The first message of both sides.
+    Hello(Hello),
+    /// May I have what is mine? `have` is the hash of the list of what I have.
+    Fetch {
+        /// See [`crate::fleet::due::hash_of`].
+        have: ContentHash,
+    },
+    /// The answer: nothing where you have it all, or the whole list.
+    Offer {
+        /// Each set with its present version.
+        sets: Option<Vec<Offered>>,
+    },
+    /// Send me these.
+    Want {
+        /// Versions that were offered.
+        sets: Vec<Version>,
+    },
+    /// I bring these.
+    Push {
+        /// Each set with its present version.
+        sets: Vec<Offered>,
+    },
+    /// The answer: send me these.
+    Wanted {
+        /// Versions that were offered.
+        sets: Vec<Version>,
+        /// Sets that are not for this host, and why.
+        unwanted: Vec<(SetName, Refusal)>,
+    },
+    /// A set begins; the pieces of its files follow.
+    Set {
+        /// Which.
+        version: Version,
+        /// The pattern that made it, if one did.
+        pattern: Option<SetName>,
+        /// Its files, in the order in which they follow.
+        files: Vec<FileHead>,
+    },
+    /// A set that was asked for does not come.
+    Without {
+        /// Which.
+        version: Version,
+        /// Why.
+        why: Refusal,
+    },
+    /// No more sets.
+    End,
+    /// Who brought what follows, in a file of the inbox.
+    Brought {
+        /// Its name.
+        peer: ServerName,
+        /// Its key.
+        key: String,
+    },
+    /// Everything has come and is on disk.
+    Received,
+    /// Apply what I brought.
+    Apply {
+        /// For what the asking side waits.
+        wait: Waits,
+    },
+    /// There is something new: fetch it.
+    Trigger {
+        /// For what the asking side waits; nothing: not at all.
+        wait: Option<Waits>,
+    },
+    /// It will be done.
+    Triggered,
+    /// It will be done when the next run comes: nobody here may start one.
+    Later,
+    /// How the host and those below it stand.
+    Report {
+        /// The host first.
+        servers: Vec<Standing>,
+    },
+    /// That was taken down.
+    Noted,
+    /// What would you do?
+    Plan,
+    /// The answer, as `certsync plan --format json` prints it.
+    Planned {
+        /// JSON.
+        report: String,
+    },
+    /// That is not done.
+    Refused(Refusal),
+    /// That was all.
+    Bye,
+}
+
+impl Message {
+    /// What it is, in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Message::Hello(_) => "hello",
+            Message::Fetch { .. } => "fetch",
+            Message::Offer { .. } => "offer",
+            Message::Want { .. } => "want",
+            Message::Push { .. } => "push",
+            Message::Wanted { .. } => "wanted",
+            Message::Set { .. } => "set",
+            Message::Without { .. } => "without",
+            Message::End => "end",
+            Message::Brought { .. } => "brought",
+            Message::Received => "received",
+            Message::Apply { .. } => "apply",
+            Message::Trigger { .. } => "trigger",
+            Message::Triggered => "triggered",
+            Message::Later => "later",
+            Message::Report { .. } => "report",
+            Message::Noted => "noted",
+            Message::Plan => "plan",
+            Message::Planned { .. } => "planned",
+            Message::Refused(_) => "refused",
+            Message::Bye => "bye",
+        }
+    }
+}

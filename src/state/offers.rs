@@ -1,0 +1,133 @@
+//! What this host may pass on: `store/offers.json`, read by the gate, which may read nothing else but the store and the spec.
+//!
+//! It says which version of each set is the present one. Who may have it is decided at each request, from the spec.
+
+use super::{State, Store};
+use crate::base::{AbsPath, Digest, Error, ErrorKind, KeyFingerprint, Mode, Result, SetName};
+use crate::host::{Dir, Durability, write_atomic};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+
+const FILE: &str = "offers.json";
+/// The version of this file's form that this build writes and the highest it reads.
+const VERSION: u32 = 1;
+/// A hundred thousand sets stay below.
+const LARGEST: u64 = 64 << 20;
+
+/// Everything in the store that is the present version of its set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    version: u32,
+    sets: BTreeMap<SetName, Offer>,
+}
+
+/// One set's present version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The version.
+    pub digest: Digest,
+    /// The origin's number for it.
+    pub revision: u64,
+    /// The pattern that made the set, if one did.
+    pub pattern: Option<SetName>,
+    /// Its private keys: a host whose spec revokes one of them does not pass the set on.
+    pub keys: Vec<KeyFingerprint>,
+    /// Unix seconds at which its first leaf begins.
+    pub not_before: Option<i64>,
+    /// Unix seconds at which its first leaf ends.
+    pub not_after: Option<i64>,
+}
+
+impl Offer {
+    /// The name below `certs:` that the set belongs to.
+    pub fn entry<'a>(&'a self, set: &'a SetName) -> &'a SetName {
+        self.pattern.as_ref().unwrap_or(set)
+    }
+
+    /// Whether one of its keys is known to others.
+    pub fn is_revoked(&self, revoked: &BTreeSet<KeyFingerprint>) -> bool {
+        self.keys.iter().any(|key| revoked.contains(key))
+    }
+}
+
+impl Offers {
+    /// What `state` and the store hold. Where a rollback holds a set, that version is the present one.
+    pub fn of(state: &State, store: &Store<'_>) -> Offers {
+        let offer = |(name, known): (&SetName, &super::SetState)| {
+            let installs = state.installs_of(name);
+            let (digest, revision) = match &known.hold {
+                Some(hold) => (hold.at, hold.revision.unwrap_or(known.revision)),
+                None => (known.digest, known.revision),
+            };
+            let of_version = |facts: &crate::material::SetFacts| Offer {
+                digest,
+                revision,
+                pattern: known.pattern.clone(),
+                keys: facts.keys.clone(),
+                not_before: facts.leaves.first().map(|leaf| leaf.not_before),
+                not_after: facts.not_after(),
+            };
+            let facts = if digest == known.digest {
+                &known.facts
+            } else {
+                let mut generations = installs.iter().flat_map(|install| install.current.iter().chain(&install.former));
+                &generations.find(|generation| generation.digest == Some(digest))?.facts
+            };
+            store.holds(name, &digest).then(|| (name.clone(), of_version(facts)))
+        };
+        Offers { version: VERSION, sets: state.sets.iter().filter_map(offer).collect() }
+    }
+
+    /// Reads what is offered; nothing where nothing was ever written.
+    ///
+    /// # Errors
+    /// Kind `State`: not readable, damaged, or of a newer certsync.
+    pub fn load(dir: &Dir, at: &AbsPath) -> Result<Offers> {
+        let path = format!("{at}/store/{FILE}");
+        let read = || match dir.find_dir(OsStr::new("store"))? {
+            Some(store) => store.read_file(OsStr::new(FILE), LARGEST).map(Some),
+            None => Ok(None),
+        };
+        let bytes = match read() {
+            Ok(Some((bytes, _))) => bytes.into_public(),
+            Ok(None) => return Ok(Offers::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Offers::default()),
+            Err(error) => return Err(Error::io(ErrorKind::State, path, &error).hint("certsync apply on this host makes it anew")),
+        };
+        let damaged = |cause: &str| Error::new(ErrorKind::State, &path, cause).hint("certsync apply on this host makes it anew");
+        let offers: Offers = serde_json::from_slice(&bytes).map_err(|_| damaged("is damaged"))?;
+        if offers.version > VERSION { Err(damaged("was written by a newer certsync")) } else { Ok(offers) }
+    }
+
+    /// Writes it durably, where it is not there already as it is.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn save(&self, dir: &Dir, at: &AbsPath) -> Result<()> {
+        let write = || -> io::Result<()> {
+            let Some(store) = dir.find_dir(OsStr::new("store"))? else { return Ok(()) };
+            let bytes = serde_json::to_vec(self)?;
+            let there = store.read_file(OsStr::new(FILE), LARGEST);
+            let mode = super::share::file_mode(dir)?;
+            if there.is_ok_and(|(there, stat)| there.expose() == bytes && stat.mode == mode) {
+                return Ok(());
+            }
+            write_atomic(&store, OsStr::new(FILE), &bytes, Mode::from_bits(0o600), Durability::OnDisk)?;
+            let held = dir.stat()?;
+            store.adjust_file(OsStr::new(FILE), (held.uid, held.gid), mode)
+        };
+        write().map_err(|error| Error::io(ErrorKind::State, format!("{at}/store/{FILE}"), &error))
+    }
+
+    /// Every set with its present version.
+    pub fn iter(&self) -> impl Iterator<Item = (&SetName, &Offer)> {
+        self.sets.iter()
+    }
+
+    /// The present version of this set.
+    pub fn of_set(&self, set: &SetName) -> Option<&Offer> {
+        self.sets.get(set)
+    }
+}
