@@ -12,7 +12,7 @@ use crate::plan::{Outcome, Phase, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, load};
 use crate::state::requests::{self, Request, Scope};
-use crate::state::turn::{Outcome as TurnOutcome, Turn, again, take_turn};
+use crate::state::turn::{Outcome as TurnOutcome, Turn, TurnGuard, again, take_free_turn, take_turn};
 use crate::state::{Belief, Cache, Common, State, Store, sweep};
 use crate::survey::{Keep, Look, Retry, Sources, Stored, Survey, Surveyed, quiet_sets, remember};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,6 +90,7 @@ impl Session {
     /// Opens everything for a run that holds the lock.
     fn working(place: &Place, judging: &Judging, pass: Pass) -> std::result::Result<Session, Stop> {
         let desired = desired(place)?;
+        checks::state_dir_apart(&desired, &place.state_dir)?;
         let dir = walk::open_private(&place.state_dir)?;
         if judging.state == StateChoice::New {
             State::set_aside(&dir, &place.state_dir, clock::unix_seconds())?;
@@ -321,15 +322,7 @@ pub(super) fn in_turn(
     wish: &Wish<'_>,
     work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
 ) -> std::result::Result<Option<Report>, Stop> {
-    checks::state_dir_apart(&desired(wish.place)?, &wish.place.state_dir)?;
-    let dir = walk::open_private(&wish.place.state_dir)?;
-    let turn = match &wish.request {
-        None => Turn::Run,
-        Some(scope) => Turn::Request(Request { command: wish.who.to_owned(), scope: scope.clone() }),
-    };
-    let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, turn, wish.patience).map_err(|error| in_full(wish, error))? else {
-        return Ok(None);
-    };
+    let Some((dir, turn)) = first_turn(wish)? else { return Ok(None) };
     let mut total = one_turn(wish, &dir, wish.judging, work);
     drop(turn);
     // What was asked for once is done.
@@ -348,6 +341,29 @@ pub(super) fn in_turn(
         };
     }
     total.map(Some)
+}
+
+/// The state directory and the turn; nothing where somebody else will serve the request.
+///
+/// The spec is read in the turn. It is read before as well where something must be made or waited for, so that a faulty one touches nothing
+/// and is told at once.
+fn first_turn(wish: &Wish<'_>) -> std::result::Result<Option<(Dir, TurnGuard)>, Stop> {
+    if wish.request.is_none()
+        && let Ok(Some(dir)) = walk::find_private(&wish.place.state_dir)
+        && let Some(turn) = take_free_turn(&dir)
+    {
+        return Ok(Some((dir, turn)));
+    }
+    checks::state_dir_apart(&desired(wish.place)?, &wish.place.state_dir)?;
+    let dir = walk::open_private(&wish.place.state_dir)?;
+    let turn = match &wish.request {
+        None => Turn::Run,
+        Some(scope) => Turn::Request(Request { command: wish.who.to_owned(), scope: scope.clone() }),
+    };
+    match take_turn(&dir, wish.who, turn, wish.patience).map_err(|error| in_full(wish, error))? {
+        TurnOutcome::Turn(turn) => Ok(Some((dir, turn))),
+        TurnOutcome::SomebodyWillServe => Ok(None),
+    }
 }
 
 /// An error about a lock file with the file's whole path.

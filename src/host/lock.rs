@@ -71,6 +71,12 @@ pub fn take(dir: &Dir, name: &str, wait: Wait) -> Result<Option<Lock>> {
     }
 }
 
+/// Takes the lock file `name` in `dir` where that is there and free; makes nothing.
+pub fn take_free(dir: &Dir, name: &str) -> Option<Lock> {
+    let file = open(dir, name, OFlag::O_RDWR).ok()?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|locked| Lock { _file: locked })
+}
+
 /// Who holds the lock file `name`, as the kernel tells it (proc_locks(5)): process id and command line, printable.
 pub fn holder(dir: &Dir, name: &str) -> String {
     find_holder(dir, name).unwrap_or_else(|| String::from("another process"))

@@ -12,7 +12,7 @@
 use super::requests::{Request, Scope, leave, pending};
 use crate::base::{Error, ErrorKind, Result};
 use crate::host::Dir;
-use crate::host::lock::{Lock, Wait, holder, take};
+use crate::host::lock::{Lock, Wait, holder, take, take_free};
 use std::time::Duration;
 
 /// The lock of the one that works.
@@ -70,6 +70,14 @@ pub fn take_turn(dir: &Dir, who: &str, kind: Turn, wait: Duration) -> Result<Out
     }
 }
 
+/// The turn where nobody works or waits and both locks have been used before: nothing is made and nothing waited for.
+pub fn take_free_turn(dir: &Dir) -> Option<TurnGuard> {
+    let next = take_free(dir, NEXT)?;
+    let run = take_free(dir, RUN);
+    drop(next);
+    run.map(|run| TurnGuard { _run: run })
+}
+
 /// Whether another turn is due, after the last one was given back: a request came in that nobody else waits to serve.
 pub fn again(dir: &Dir) -> bool {
     // In this order: a request found here is this caller's to serve, so one that goes away because it meets the lock
@@ -91,7 +99,7 @@ fn last_try(dir: &Dir, who: &str, waited: Duration) -> Result<Lock> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEXT, Outcome, RUN, Turn, again, take_turn};
+    use super::{NEXT, Outcome, RUN, Turn, again, take_free_turn, take_turn};
     use crate::base::{ErrorKind, Result};
     use crate::host::Dir;
     use crate::host::lock::{Wait, take};
@@ -119,6 +127,22 @@ mod tests {
             assert!(is_turn(&take_turn(dir, "one", Turn::Run, LONG)?));
             assert!(is_turn(&take_turn(dir, "two", request("two"), LONG)?));
             assert!(again(dir), "its marker is unread");
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_free_turn_is_had_only_where_nobody_works_or_waits_and_nothing_must_be_made() -> Result<()> {
+        with_dir(|dir, path| {
+            assert!(take_free_turn(dir).is_none());
+            assert_eq!(std::fs::read_dir(path).map(Iterator::count).ok(), Some(0), "nothing is made");
+            drop(take_turn(dir, "one", Turn::Run, LONG)?);
+            for held in [NEXT, RUN] {
+                let _held = take(dir, held, Wait::Try)?;
+                assert!(take_free_turn(dir).is_none(), "{held}");
+            }
+            let free = take_free_turn(dir);
+            assert!(free.is_some() && take(dir, RUN, Wait::Try)?.is_none() && take(dir, NEXT, Wait::Try)?.is_some());
             Ok(())
         })
     }
