@@ -3,7 +3,7 @@
 use crate::shown;
 use certsync::base::{AbsPath, HookName, Mode, SetName};
 use certsync::plan::{go_back, promote};
-use certsync::spec::{Command, DesiredInstall, DesiredSet, Hook, HookUser, InstallRest, Named, Owner, Prune, Select, Verify};
+use certsync::spec::{Command, DesiredInstall, DesiredSet, Hook, HookUser, InstallRest, Named, Owner, Prune, Select, SetSource, Verify};
 use certsync::state::requests::{Request, Scope};
 use certsync::state::{InstallState, State};
 use certsync::status::{Drift, Inputs, Seen, StatusReport, Thresholds, json, prometheus, status_of, table, verdict};
@@ -111,7 +111,7 @@ fn sets(state: &State) -> Vec<DesiredSet> {
     }
     let set = |(name, installs): (&SetName, Vec<DesiredInstall>)| DesiredSet {
         name: name.clone(),
-        source: "/source".parse().expect("a path"),
+        source: SetSource::Directory("/source".parse().expect("a path")),
         select: Select { only: Vec::new(), except: Vec::new() },
         names: Vec::new(),
         accept: BTreeSet::new(),
