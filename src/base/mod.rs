@@ -9,6 +9,7 @@ mod path;
 mod secret;
 mod ssh_key;
 mod text;
+pub mod told;
 
 pub use digest::{ContentHash, Digest, GenerationHash, KeyFingerprint, hex};
 pub use error::{Error, ErrorKind, Result};

@@ -36,6 +36,7 @@ pub struct Link {
     patience: Patience,
     ends: Ends,
     heard: Heard,
+    trouble: Option<Trouble>,
 }
 
 /// Whose descriptors they are.
@@ -44,6 +45,17 @@ enum Ends {
     Own,
     /// Shared with whoever started us, and to be left as they were.
     Lent,
+}
+
+/// How the stream has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The far end has closed it.
+    Ended,
+    /// The far end did not get on with it in time.
+    Late,
+    /// Something else.
+    Broken,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,7 +81,7 @@ impl Link {
     pub fn new(input: OwnedFd, output: OwnedFd, patience: Patience) -> io::Result<Link> {
         set_nonblocking(&input)?;
         set_nonblocking(&output)?;
-        Ok(Link { input, output: Some(output), errors: None, patience, ends: Ends::Own, heard: Heard::Nothing })
+        Ok(Link { input, output: Some(output), errors: None, patience, ends: Ends::Own, heard: Heard::Nothing, trouble: None })
     }
 
     /// Over this process's own stdin and stdout, which are left as they were found.
@@ -102,6 +114,24 @@ impl Link {
         if let Some(output) = self.output.take() {
             self.give_back(&output);
         }
+    }
+
+    /// How it has failed, if it has: by a read or a write, the end of the stream included.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble
+    }
+
+    /// Whether the far end has hung up. Nothing is read, and nothing is waited for.
+    pub fn is_gone(&self) -> bool {
+        let hung_up = |descriptor: &OwnedFd| {
+            // A socket whose far end only stopped sending: sshd gives a command one socket for both ways.
+            let stopped = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+            let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+            let mut asked = [PollFd::new(descriptor.as_fd(), stopped)];
+            // A flag that nix has no name for makes it name none.
+            poll(&mut asked, PollTimeout::ZERO).is_ok() && asked[0].revents().is_none_or(|events| events.intersects(gone))
+        };
+        hung_up(&self.input) || self.output.as_ref().is_some_and(hung_up)
     }
 
     /// Whether a single byte has come.
@@ -191,25 +221,20 @@ fn too_long() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
 
-impl Read for Link {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Link {
+    fn read_in_time(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let deadline = self.deadline()?;
         loop {
             match nix::unistd::read(&self.input, buffer) {
-                Ok(read) => {
-                    self.heard = if read > 0 { Heard::Something } else { self.heard };
-                    return Ok(read);
-                }
+                Ok(read) => return Ok(read),
                 Err(Errno::EAGAIN) => self.wait(Way::In, deadline)?,
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
     }
-}
 
-impl Write for Link {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_in_time(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let deadline = self.deadline()?;
         loop {
             let Some(output) = &self.output else { return Err(io::ErrorKind::BrokenPipe.into()) };
@@ -220,6 +245,33 @@ impl Write for Link {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// Remembers the first thing that went wrong.
+    fn failed(&mut self, error: &io::Error) {
+        self.trouble.get_or_insert(match error.kind() {
+            io::ErrorKind::TimedOut => Trouble::Late,
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Trouble::Ended,
+            _ => Trouble::Broken,
+        });
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.read_in_time(buffer).inspect_err(|error| self.failed(error))?;
+        match read {
+            0 if buffer.is_empty() => {}
+            0 => self.failed(&io::ErrorKind::UnexpectedEof.into()),
+            _ => self.heard = Heard::Something,
+        }
+        Ok(read)
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_in_time(bytes).inspect_err(|error| self.failed(error))
     }
 
     /// Nothing is kept back.

@@ -9,9 +9,9 @@ mod failure;
 pub use arguments::Login;
 pub use failure::{Failure, Why};
 
-use super::link::{Link, Patience};
+use super::link::{Link, Patience, Trouble};
 use crate::base::{Error, ErrorKind};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -66,18 +66,17 @@ impl Connection {
         &mut self.link
     }
 
-    /// Why the stream failed with `error`; `UnexpectedEof` where it ended too early. ssh has said why by the time it ends, for which is
-    /// waited a little.
-    pub fn failure(&mut self, error: &io::Error) -> Failure {
+    /// Why the stream has failed; none while it has not. ssh has said why by the time it ends, for which is waited a little.
+    pub fn failure(&mut self) -> Option<Failure> {
+        let trouble = self.link.trouble()?;
         self.link.finish();
-        let gone = matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
-        let status = if gone { self.wait(GRACE) } else { self.wait(Duration::ZERO) };
+        let status = self.wait(if trouble == Trouble::Ended { GRACE } else { Duration::ZERO });
         let end = status.map_or(failure::End::Running, |status| match (status.code(), status.signal()) {
             (Some(code), _) => failure::End::Exit(code),
             (None, signal) => failure::End::Signal(signal.unwrap_or_default()),
         });
         let heard = if self.link.has_heard() { failure::Before::Answered } else { failure::Before::Silent };
-        failure::explain(error, end, heard, &self.link.errors(), &self.hints)
+        Some(failure::explain(trouble, end, heard, &self.link.errors(), &self.hints))
     }
 
     /// Ends it in good order: nothing more is sent, and ssh may tell the far end good-bye.
@@ -104,6 +103,22 @@ impl Connection {
                 Err(_) => return None,
             }
         }
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.link.read(buffer)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.link.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.link.flush()
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Standing {
     /// When it said so, Unix seconds.
     pub at: i64,
     /// Its version of certsync.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub certsync: String,
     /// Hash of its spec.
     pub spec: ContentHash,
@@ -21,6 +22,7 @@ pub struct Standing {
     /// Hooks that failed there, or are owed.
     pub hooks: Vec<HookStanding>,
     /// What went wrong there outside any set.
+    #[serde(deserialize_with = "crate::base::told::list")]
     pub errors: Vec<String>,
 }
 
@@ -40,6 +42,7 @@ pub struct SetStanding {
     /// End of its first leaf, Unix seconds.
     pub not_after: Option<i64>,
     /// Why it was refused, or failed.
+    #[serde(default, deserialize_with = "crate::base::told::option")]
     pub error: Option<String>,
 }
 
@@ -76,5 +79,6 @@ pub struct HookStanding {
     /// The set, where it runs once for each.
     pub set: Option<SetName>,
     /// What became of it when it last ran: the last line it printed, or why it could not be started. Empty where it has not run yet.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub last: String,
 }

@@ -2,7 +2,9 @@
 
 use crate::base::{ContentHash, Digest, Error, ErrorKind, RelPath, ServerName, SetName, printable};
 use crate::state::Standing;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The lowest and the highest version of the conversation that this build speaks.
 pub const VERSIONS: (u32, u32) = (1, 1);
@@ -13,6 +15,7 @@ pub struct Hello {
     /// The lowest and the highest version of the conversation that this side speaks.
     pub versions: (u32, u32),
     /// The version of certsync, for people.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub certsync: String,
     /// What this side calls itself, for people: who it is, its key says.
     pub name: ServerName,
@@ -46,7 +49,7 @@ pub struct Offered {
     /// The pattern that made it, if one did.
     pub pattern: Option<SetName>,
     /// Room for a signature of the origin over (set, revision, digest), which other carriers will require.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::base::told::option")]
     pub signature: Option<String>,
 }
 
@@ -75,10 +78,13 @@ pub struct FileHead {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What it is about.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub subject: String,
     /// Why.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub cause: String,
     /// The way out, where there is one to name.
+    #[serde(default, deserialize_with = "crate::base::told::option")]
     pub hint: Option<String>,
     /// Hash of the spec of the side that refuses.
     pub spec: ContentHash,
@@ -165,6 +171,7 @@ pub enum Message {
         /// Its name.
         peer: ServerName,
         /// Its key.
+        #[serde(deserialize_with = "crate::base::told::text")]
         key: String,
     },
     /// Everything has come and is on disk.
@@ -201,11 +208,14 @@ pub enum Message {
     Refused(Refusal),
     /// That was all.
     Bye,
+    /// What only a newer certsync says; this one never does.
+    #[serde(skip)]
+    Unknown(String),
 }
 
 impl Message {
     /// What it is, in a word.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Message::Hello(_) => "hello",
             Message::Fetch { .. } => "fetch",
@@ -228,6 +238,57 @@ impl Message {
             Message::Planned { .. } => "planned",
             Message::Refused(_) => "refused",
             Message::Bye => "bye",
+            Message::Unknown(name) => name,
         }
     }
+
+    /// Reads one. A name that is not known is no error, whatever comes with it: it can be refused, and the conversation goes on.
+    pub(super) fn parse(json: &[u8]) -> Option<Message> {
+        serde_json::from_slice(json).ok().or_else(|| {
+            let name = name_alone(json)?;
+            let is_new = !NAMES.contains(&name.as_str());
+            is_new.then(|| Message::Unknown(printable(&name).chars().take(LONGEST_NAME).collect()))
+        })
+    }
 }
+
+/// As much of an unknown name is repeated.
+const LONGEST_NAME: usize = 40;
+
+/// Every name that this version knows.
+const NAMES: &[&str] = &[
+    "hello",
+    "fetch",
+    "offer",
+    "want",
+    "push",
+    "wanted",
+    "set",
+    "without",
+    "end",
+    "brought",
+    "received",
+    "apply",
+    "trigger",
+    "triggered",
+    "later",
+    "report",
+    "noted",
+    "plan",
+    "planned",
+    "refused",
+    "bye",
+];
+
+/// The name of a message of which nothing else need be understood.
+fn name_alone(json: &[u8]) -> Option<String> {
+    if let Ok(name) = serde_json::from_slice::<String>(json) {
+        return Some(name);
+    }
+    let members: BTreeMap<String, IgnoredAny> = serde_json::from_slice(json).ok()?;
+    let mut names = members.into_keys();
+    names.next().filter(|_| names.next().is_none())
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ pub use message::{FileHead, Hello, Message, Offered, Refusal, VERSIONS, Version,
 pub use sets::CameSet;
 
 use crate::base::{Error, ErrorKind, Result, printable};
+use crate::host;
+use crate::host::ssh::Connection;
 use frame::Frame;
 use std::io::{self, Read, Write};
 
@@ -18,12 +20,35 @@ pub trait Link: Read + Write {
     fn is_gone(&mut self) -> bool;
 }
 
+impl Link for host::link::Link {
+    fn is_gone(&mut self) -> bool {
+        host::link::Link::is_gone(self)
+    }
+}
+
+impl Link for Connection {
+    fn is_gone(&mut self) -> bool {
+        self.link().is_gone()
+    }
+}
+
 /// One end of a conversation over the stream `L`.
 pub struct Wire<L> {
     link: L,
     /// What the other end is called in errors.
     peer: String,
     broken: Broken,
+}
+
+impl Wire<Connection> {
+    /// The same error with what ssh has to say, where it is the connection that failed: nobody there, a key that is not taken, a host key
+    /// that is not the right one.
+    pub fn told_by_ssh(&mut self, error: Error) -> Error {
+        match self.link.failure() {
+            Some(failure) => failure.into_error(error.kind, self.peer.clone()),
+            None => error,
+        }
+    }
 }
 
 /// Whether the conversation can go on.
@@ -93,9 +118,9 @@ impl<L: Read> Wire<L> {
     pub fn hear(&mut self) -> Result<Option<Message>> {
         match frame::read(&mut self.link) {
             Ok(None) => Ok(None),
-            Ok(Some(Frame::Message(bytes))) => match serde_json::from_slice(&bytes) {
-                Ok(message) => Ok(Some(message)),
-                Err(_) => Err(self.fault("what came is no message of this version")),
+            Ok(Some(Frame::Message(bytes))) => match Message::parse(&bytes) {
+                Some(message) => Ok(Some(message)),
+                None => Err(self.fault("what came is no message of this version")),
             },
             Ok(Some(Frame::Piece(_))) => Err(self.out_of_turn("a message")),
             Err(error) => Err(self.failed(&error)),
@@ -157,3 +182,8 @@ fn refused(peer: &str, why: &Refusal, hello: &Hello) -> Error {
     let error = why.error(ErrorKind::Peer, &hello.name, hello.spec);
     Error { subject: peer.to_owned(), ..error }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

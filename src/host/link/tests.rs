@@ -1,8 +1,10 @@
-use super::{Ends, Link, Patience};
+use super::{Ends, Link, Patience, Trouble};
 use crate::host::testing::Test;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -75,9 +77,15 @@ fn one_that_drips_ends_at_the_deadline_of_the_whole() -> Test {
 
 #[test]
 fn a_far_end_that_has_gone_is_told_from_one_that_is_slow() -> Test {
+    let (mut slow, _far_output, _far_input) = link(SHORT, LONG)?;
+    assert!(!slow.is_gone() && slow.trouble().is_none());
+    assert!(slow.read(&mut [0; 8]).is_err() && !slow.is_gone());
+    assert_eq!(slow.trouble(), Some(Trouble::Late));
     let (mut link, far_output, far_input) = link(LONG, LONG)?;
     drop((far_output, far_input));
+    assert!(link.is_gone() && link.trouble().is_none());
     assert_eq!(link.read(&mut [0; 8])?, 0);
+    assert_eq!(link.trouble(), Some(Trouble::Ended));
     assert_eq!(link.write(b"x").map_err(|error| error.kind()), Err(ErrorKind::BrokenPipe));
     Ok(())
 }
@@ -132,5 +140,18 @@ fn descriptors_that_were_lent_are_left_as_they_were() -> Test {
     assert!(is_nonblocking(&same[0])? && is_nonblocking(&same[1])?);
     drop(link);
     assert!(!is_nonblocking(&same[0])? && !is_nonblocking(&same[1])?);
+    Ok(())
+}
+
+#[test]
+fn a_far_end_behind_a_socket_is_seen_to_hang_up_too() -> Test {
+    // sshd gives a command one socket for both ways.
+    let (near, far) = UnixStream::pair()?;
+    let link = Link::new(near.try_clone()?.into(), near.into(), Patience::new(LONG, LONG))?;
+    assert!(!link.is_gone());
+    (&far).write_all(b"unread")?;
+    assert!(!link.is_gone());
+    far.shutdown(Shutdown::Write)?;
+    assert!(link.is_gone());
     Ok(())
 }

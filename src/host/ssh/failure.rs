@@ -2,6 +2,7 @@
 
 use super::text;
 use crate::base::{Error, ErrorKind, printable};
+use crate::host::link::Trouble;
 use std::io;
 
 /// What a failed connection means for whoever decides whether to try again.
@@ -72,12 +73,12 @@ pub(super) fn not_started(program: &str, error: &io::Error) -> Failure {
     Failure { why: Why::NotStarted, cause: format!("{program} cannot be started: {}", text(error)), hint }
 }
 
-/// What `error` on the stream means, with what was printed beside it.
-pub(super) fn explain(error: &io::Error, end: End, before: Before, printed: &str, hints: &Hints) -> Failure {
+/// What `trouble` with the stream means, with what was printed beside it.
+pub(super) fn explain(trouble: Trouble, end: End, before: Before, printed: &str, hints: &Hints) -> Failure {
     let line = last_line(printed);
     let said = |fallback: &str| line.map_or_else(|| fallback.to_owned(), in_our_form);
     let plain = |why, cause| Failure { why, cause, hint: None };
-    if error.kind() == io::ErrorKind::TimedOut {
+    if trouble == Trouble::Late {
         let cause = if before == Before::Silent { "no answer in time" } else { "it stopped answering, and the time for it is over" };
         return plain(Why::Deadline, cause.into());
     }
@@ -101,10 +102,10 @@ pub(super) fn explain(error: &io::Error, end: End, before: Before, printed: &str
             Failure { why: Why::Closed, cause: format!("the far end ended with status {code}{}", after_colon(line)), hint }
         }
         End::Signal(signal) => plain(Why::Closed, format!("ssh was ended by signal {signal}{}", after_colon(line))),
-        End::Running if error.kind() == io::ErrorKind::UnexpectedEof => {
+        End::Running if trouble == Trouble::Ended => {
             plain(Why::Closed, format!("the far end closed the connection too early{}", after_colon(line)))
         }
-        End::Running => plain(Why::Closed, text(error)),
+        End::Running => plain(Why::Closed, "the stream to it failed".into()),
     }
 }
 
@@ -157,11 +158,11 @@ fn key_hint(hints: &Hints) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Before, End, Failure, Hints, Why, explain};
-    use std::io::{Error, ErrorKind};
+    use crate::host::link::Trouble;
 
     fn after(printed: &str, end: End) -> Failure {
         let hints = Hints { address: "10.0.0.1".into(), port: 2222, has_known: true, has_identity: true };
-        explain(&Error::from(ErrorKind::UnexpectedEof), end, Before::Silent, printed, &hints)
+        explain(Trouble::Ended, end, Before::Silent, printed, &hints)
     }
 
     #[test]

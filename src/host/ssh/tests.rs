@@ -1,7 +1,7 @@
 use super::{Connection, Failure, Login, Why};
 use crate::host::link::Patience;
 use crate::host::testing::{Scene, Test};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -29,18 +29,18 @@ fn nowhere() -> Login {
 
 /// Reads to the end, which comes too early.
 fn failed(mut connection: Connection) -> Failure {
-    let read = connection.link().read_to_end(&mut Vec::new());
-    let error = read.err().unwrap_or_else(|| ErrorKind::UnexpectedEof.into());
-    connection.failure(&error)
+    assert_eq!(connection.failure(), None);
+    let _ = connection.read_to_end(&mut Vec::new());
+    connection.failure().expect("it has ended")
 }
 
 #[test]
 fn bytes_travel_through_it_and_it_ends_when_nothing_more_is_sent() -> Test {
     let scene = Scene::new()?;
     let mut connection = Connection::open_with(&instead(&scene, "exec cat")?, &nowhere(), patience(LONG)).map_err(|f| f.cause)?;
-    connection.link().write_all(b"there and back")?;
+    connection.write_all(b"there and back")?;
     let mut back = [0; 14];
-    connection.link().read_exact(&mut back)?;
+    connection.read_exact(&mut back)?;
     assert_eq!(&back, b"there and back");
     let began = Instant::now();
     connection.close();
@@ -62,8 +62,8 @@ fn one_that_hangs_is_killed_at_the_deadline_and_leaves_no_process() -> Test {
     let scene = Scene::new()?;
     let program = instead(&scene, &format!("echo $$ >{}; exec sleep 600", scene.at("pid").display()))?;
     let mut connection = Connection::open_with(&program, &nowhere(), patience(Duration::from_millis(500))).map_err(|f| f.cause)?;
-    let error = connection.link().read(&mut [0; 1]).expect_err("nothing comes");
-    let failure = connection.failure(&error);
+    assert!(connection.read(&mut [0; 1]).is_err(), "nothing comes");
+    let failure = connection.failure().expect("it has failed");
     assert_eq!((failure.why, failure.cause.as_str()), (Why::Deadline, "no answer in time"));
     drop(connection);
     let pid = std::fs::read_to_string(scene.at("pid"))?;
@@ -96,7 +96,7 @@ fn it_speaks_english_and_has_our_environment() -> Test {
     let mut connection = Connection::open_with(&instead(&scene, "echo \"$LC_ALL $LANG ${PATH:+path}\"")?, &nowhere(), patience(LONG))
         .map_err(|f| f.cause)?;
     let mut said = String::new();
-    connection.link().read_to_string(&mut said)?;
+    connection.read_to_string(&mut said)?;
     assert_eq!(said, "C C path\n");
     Ok(())
 }
