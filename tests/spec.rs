@@ -81,6 +81,7 @@ fn surroundings() -> Surroundings {
         look: |_| None,
         target: |_| None,
         trust: Trust::Skip,
+        host_name: || "host.example.com".into(),
     }
 }
 

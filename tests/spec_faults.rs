@@ -52,6 +52,7 @@ fn surroundings(name: &str) -> Surroundings {
         },
         target: |path| (path == Path::new("/srv/link")).then(|| PathBuf::from("../etc/./letsencrypt/live/example.com")),
         trust: Trust::Skip,
+        host_name: || "host.example.com".into(),
     }
 }
 

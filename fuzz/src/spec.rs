@@ -120,6 +120,7 @@ fn surroundings() -> Surroundings {
         },
         target: |path| (path.to_str() == Some("/srv/link")).then(|| PathBuf::from("../etc/./letsencrypt/live/example.com")),
         trust: Trust::Skip,
+        host_name: || "host.example.com".into(),
     }
 }
 

@@ -73,6 +73,9 @@ impl de::Error for Trouble {
         let text = message.to_string();
         match text.split_once(HINT) {
             Some((message, hint)) => Trouble::new(message, Some(hint.to_owned())),
+            None if text == "the name all is reserved" => {
+                Trouble::new(text, Some("it stands for every server but a set's origin; use another name".into()))
+            }
             // Of all values that are read from text, names alone come from `base`, where no hint is given.
             None => Trouble::new(text, Some("a name is one plain word, as a directory is called: example.com, reload-nginx".into())),
         }

@@ -234,8 +234,11 @@ pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) 
     let mut best: Option<(usize, &str)> = None;
     for word in known {
         let chars: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
-        let far = distance(&text, &chars);
         let allowed = (text.len().max(chars.len()) / 3).clamp(1, 3);
+        if text.len().abs_diff(chars.len()) > allowed {
+            continue;
+        }
+        let far = distance(&text, &chars);
         if far <= allowed && best.is_none_or(|(least, _)| far < least) {
             best = Some((far, word));
         }

@@ -23,7 +23,28 @@ pub struct Fleet {
     pub routes: Vec<Route>,
     /// Hash of the spec file and of all it includes: what two hosts compare.
     pub spec_hash: ContentHash,
+    /// What is above the upstreams, which this host has nothing to do with: only that it is there.
+    pub(super) beyond: Vec<Beyond>,
     index: Index,
+}
+
+/// A server above the upstreams.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Beyond {
+    pub name: ServerName,
+    pub address: String,
+    pub upstreams: Vec<ServerName>,
+}
+
+/// What a [`Fleet`] is made of.
+pub(super) struct Parts {
+    pub me: ServerName,
+    pub servers: Vec<Server>,
+    pub beyond: Vec<Beyond>,
+    pub settings: FleetSettings,
+    pub rollout: Option<Rollout>,
+    pub routes: Vec<Route>,
+    pub spec_hash: ContentHash,
 }
 
 /// One host.
@@ -37,7 +58,7 @@ pub struct Server {
     pub port: u16,
     /// The user to log in as.
     pub user: String,
-    /// Those of its upstreams that are in [`Fleet::servers`], in the order in which they are asked. Of this host: all.
+    /// Its upstreams, in the order in which they are asked; of those below this host the ones that are in [`Fleet::servers`].
     pub upstreams: Vec<ServerName>,
     /// How sets come to it.
     pub delivery: Delivery,
@@ -144,9 +165,9 @@ pub struct Route {
     /// Whether it is one set or one of each directory.
     pub kind: EntryKind,
     /// Of this host and those below it: where the set ends, as seen from this host.
-    targets: Members,
+    pub(super) targets: Members,
     /// Of [`Fleet::servers`]: where the set begins, passes through or ends.
-    through: Members,
+    pub(super) through: Members,
 }
 
 /// Whether an entry of `certs:` is one set, or a pattern that makes some.
@@ -159,6 +180,18 @@ pub enum EntryKind {
 }
 
 impl Fleet {
+    pub(super) fn new(parts: Parts) -> Fleet {
+        let Parts { me, servers, beyond, settings, rollout, routes, spec_hash } = parts;
+        let by_name: HashMap<ServerName, usize> = servers.iter().enumerate().map(|(at, server)| (server.name.clone(), at)).collect();
+        let mut below = vec![Vec::new(); servers.len()];
+        for (at, server) in servers.iter().enumerate() {
+            server.upstreams.iter().filter_map(|upper| by_name.get(upper)).for_each(|upper| below[*upper].push(at));
+        }
+        let by_entry = routes.iter().enumerate().map(|(at, route)| (route.entry.clone(), at)).collect();
+        let index = Index { me: by_name.get(&me).copied().unwrap_or_default(), by_name, by_entry, below };
+        Fleet { me, servers, settings, rollout, routes, spec_hash, beyond, index }
+    }
+
     /// This host.
     pub fn me(&self) -> &Server {
         &self.servers[self.index.me]
@@ -252,12 +285,60 @@ impl Members {
         Members(vec![0; count.div_ceil(64)])
     }
 
+    /// These of so many.
+    pub(super) fn of(count: usize, members: impl Iterator<Item = usize>) -> Members {
+        let mut all = Members::none(count);
+        members.for_each(|at| {
+            all.add(at);
+        });
+        all
+    }
+
     /// Whether it was not in there yet.
     pub(super) fn add(&mut self, at: usize) -> bool {
         let (word, bit) = (&mut self.0[at / 64], 1u64 << (at % 64));
         let is_new = *word & bit == 0;
         *word |= bit;
         is_new
+    }
+
+    /// All of the others as well; both are of the same count.
+    pub(super) fn add_all(&mut self, others: &Members) {
+        self.0.iter_mut().zip(&others.0).for_each(|(word, other)| *word |= other);
+    }
+
+    /// Those that are not among the others.
+    pub(super) fn without(&self, others: &Members) -> Members {
+        Members(self.0.iter().zip(&others.0).map(|(word, other)| word & !other).collect())
+    }
+
+    /// Those that are among the others too.
+    pub(super) fn and(&self, others: &Members) -> Members {
+        Members(self.0.iter().zip(&others.0).map(|(word, other)| word & other).collect())
+    }
+
+    /// This one is not in there any more.
+    pub(super) fn remove(&mut self, at: usize) {
+        self.0[at / 64] &= !(1 << (at % 64));
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// All of them, in ascending order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as usize;
+                (left != 0).then(|| {
+                    left &= left - 1;
+                    at * 64 + bit
+                })
+            })
+        })
     }
 
     /// Whether it is in there.

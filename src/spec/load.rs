@@ -7,9 +7,10 @@ use super::surroundings::{Surroundings, Trust};
 use super::tree::{LARGEST_SPEC, Node, parse};
 use super::types::{Included, Spec};
 use super::{de, leaf::PathText, wrap::At};
-use crate::base::{AbsPath, Error, ErrorKind, escape, not_utf8, printable};
+use crate::base::{AbsPath, ContentHash, Error, ErrorKind, escape, not_utf8, printable};
 use crate::host::walk::{check_trusted, read_trusted};
 use serde::de::DeserializeOwned;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -56,20 +57,21 @@ pub fn load(input: SpecInput<'_>, name: Option<&str>) -> Result<Loaded, Faults> 
 }
 
 /// The same against other surroundings than this host's.
-pub fn load_with(input: SpecInput<'_>, _name: Option<&str>, surroundings: &Surroundings) -> Result<Loaded, Faults> {
+pub fn load_with(input: SpecInput<'_>, name: Option<&str>, surroundings: &Surroundings) -> Result<Loaded, Faults> {
     let (path, text) = match input {
         SpecInput::File(path) => (path.clone(), read_spec(path, surroundings)?),
         SpecInput::Text { text, at } => (at, text),
     };
-    let mut reading = Reading { surroundings, reporter: Reporter::default(), left: LARGEST_SPEC };
+    let mut reading = Reading { surroundings, reporter: Reporter::default(), left: LARGEST_SPEC, hashes: RefCell::default() };
     reading.weigh(path.as_str(), &text)?;
     let directory = directory_of(&path);
     let Some(spec) = reading.document::<Spec>(path.as_str(), &text)? else {
         return Err(reading.reporter.into_faults().unwrap_or_else(|| Faults::one(Fault::of_file(path.as_str(), "no spec", None))));
     };
     let (included, parts) = reading.includes(&spec, &directory)?;
-    let written = Written { path: &path, directory: &directory, spec: &spec, included: &parts };
-    let desired = resolve(&written, &reading.reporter, surroundings);
+    let hash = ContentHash::of(reading.hashes.borrow().concat().as_bytes());
+    let written = Written { path: &path, directory: &directory, spec: &spec, included: &parts, hash };
+    let desired = resolve(&written, &reading.reporter, surroundings, name);
     match reading.reporter.into_faults() {
         Some(faults) => Err(faults),
         None => Ok(Loaded { spec, included, desired }),
@@ -81,6 +83,8 @@ struct Reading<'a> {
     reporter: Reporter,
     /// Bytes that may still be read.
     left: u64,
+    /// Of each file, in the order of reading.
+    hashes: RefCell<Vec<String>>,
 }
 
 impl Reading<'_> {
@@ -103,6 +107,7 @@ impl Reading<'_> {
             let hint = "keys belong in a source, never in a spec";
             return Err(Faults::one(Fault::of_file(name, "this file holds a private key, it is no spec", Some(hint.into()))));
         }
+        self.hashes.borrow_mut().push(ContentHash::of(text.as_bytes()).to_string());
         let file = self.reporter.add_file(name, text);
         match parse(text, file, &self.reporter) {
             Ok(Some(node)) => Ok(self.read(&node)),

@@ -2,11 +2,17 @@
 
 use super::Loaded;
 use super::desired::{
-    Accept, Command, DesiredInstall, DesiredSet, Hook, InstallRest, InstallTemplate, Layout, Limits, PatternSet, Prune, Select, StartTls,
+    Accept, Command, DesiredInstall, DesiredSet, Hook, InstallRest, InstallTemplate, Layout, Limits, PatternSet, Prune, Select, SetSource,
+    StartTls,
 };
-use crate::base::{RelPath, printable, printable_yaml};
+use super::fleet::{EntryKind, Fleet};
+use super::resolved_fleet::{
+    RolloutOut, ServerOut, SettingsOut, SourceOut, rollout_out, servers_out, settings_out, source_out, targets_out,
+};
+use crate::base::{RelPath, SetName, printable, printable_yaml};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_yaml::DoubleQuoted;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// This host's part as a valid spec of the same grammar, every default filled in and every path absolute. Loading it
@@ -14,15 +20,24 @@ use std::time::Duration;
 pub fn resolved_yaml(loaded: &Loaded) -> String {
     let desired = &loaded.desired;
     let hooks = desired.hooks.iter().map(|hook| (hook.name.as_str(), hook_out(hook))).collect();
-    let certs = desired.sets.iter().map(|set| (set.name.as_str(), set_out(set)));
-    let patterns = desired.patterns.iter().map(|set| (set.name.as_str(), pattern_out(set)));
+    let fleet = desired.fleet.as_ref();
+    let certs = desired.sets.iter().map(|set| (set.name.as_str(), set_out(fleet, set)));
+    let patterns = desired.patterns.iter().map(|set| (set.name.as_str(), pattern_out(fleet, set)));
+    let mut certs: Vec<(&str, CertOut<'_>)> = certs.chain(patterns).collect();
+    if let Some(fleet) = fleet {
+        let order: HashMap<&str, usize> = fleet.routes.iter().enumerate().map(|(at, route)| (route.entry.as_str(), at)).collect();
+        certs.sort_by_key(|(name, _)| order.get(name));
+    }
     let spec = SpecOut {
         version: 1,
         revoked_keys: desired.revoked.iter().map(ToString::to_string).collect(),
         defaults: defaults_out(loaded),
         hooks: Ordered(hooks),
-        certs: Ordered(certs.chain(patterns).collect()),
+        servers: fleet.map_or(Ordered(Vec::new()), servers_out),
+        certs: Ordered(certs),
         limits: limits_out(&desired.limits),
+        fleet: settings_out(loaded),
+        rollout: fleet.and_then(rollout_out),
     };
     // These types hold text, numbers and maps with text keys: writing them cannot fail.
     printable_yaml(&serde_yaml::to_string(&spec).unwrap_or_default())
@@ -30,7 +45,7 @@ pub fn resolved_yaml(loaded: &Loaded) -> String {
 
 /// Text as somebody wrote it. What a terminal would act on can be escaped only between double quotes, and the writer
 /// of YAML knows less of it than [`printable`].
-struct Text<'a>(&'a str);
+pub(super) struct Text<'a>(&'a str);
 
 impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -43,7 +58,7 @@ fn texts(texts: &[String]) -> Vec<Text<'_>> {
 }
 
 /// A mapping in the order of its list.
-struct Ordered<'a, V>(Vec<(&'a str, V)>);
+pub(super) struct Ordered<'a, V>(pub Vec<(&'a str, V)>);
 
 impl<V> Ordered<'_, V> {
     fn is_empty(&self) -> bool {
@@ -70,8 +85,14 @@ struct SpecOut<'a> {
     defaults: DefaultsOut<'a>,
     #[serde(skip_serializing_if = "Ordered::is_empty")]
     hooks: Ordered<'a, HookOut<'a>>,
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    servers: Ordered<'a, ServerOut<'a>>,
     certs: Ordered<'a, CertOut<'a>>,
     limits: LimitsOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<SettingsOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<RolloutOut<'a>>,
 }
 
 /// The attributes that mean something else when an install names them itself: those of an existing directory.
@@ -93,12 +114,16 @@ impl DefaultsOut<'_> {
 
 #[derive(serde::Serialize)]
 struct CertOut<'a> {
-    source: String,
+    source: SourceOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     only: Vec<Text<'a>>,
     except: Vec<Text<'a>>,
     names: Vec<Text<'a>>,
     accept: Vec<Accept>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    targets: Option<Vec<&'a str>>,
     install: Vec<InstallOut<'a>>,
 }
 
@@ -119,6 +144,8 @@ struct InstallOut<'a> {
     keep: u32,
     prune: bool,
     hooks: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    targets: Option<&'a str>,
 }
 
 #[derive(serde::Serialize)]
@@ -130,6 +157,7 @@ struct HookOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<VerifyOut<'a>>,
     timeout: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
     user: &'a str,
     #[serde(skip_serializing_if = "Ordered::is_empty")]
     env: Ordered<'a, Text<'a>>,
@@ -138,7 +166,7 @@ struct HookOut<'a> {
 
 #[derive(serde::Serialize)]
 #[serde(untagged)]
-enum CommandOut<'a> {
+pub(super) enum CommandOut<'a> {
     Argv(Vec<Text<'a>>),
     Shell(Text<'a>),
 }
@@ -162,37 +190,48 @@ fn defaults_out(loaded: &Loaded) -> DefaultsOut<'_> {
     let of_sets = loaded.desired.sets.iter().flat_map(|set| set.installs.iter().map(|install| &install.rest));
     let of_patterns = loaded.desired.patterns.iter().flat_map(|set| set.template.installs.iter().map(|install| &install.rest));
     let rests: Vec<&InstallRest> = of_sets.chain(of_patterns).collect();
-    // Whatever an install does not name itself comes from the one `defaults`, so any of them shows it.
+    // Whatever an install does not name itself comes from the one `defaults`, so any of them shows it. Who runs certsync
+    // on another host is not known here.
+    let known = |name: &&str| !name.is_empty();
     DefaultsOut {
-        owner: rests.iter().find(|rest| !rest.named.owner).map(|rest| rest.owner.name.as_str()),
-        group: rests.iter().find(|rest| !rest.named.group).map(|rest| rest.group.name.as_str()),
+        owner: rests.iter().find(|rest| !rest.named.owner).map(|rest| rest.owner.name.as_str()).filter(known),
+        group: rests.iter().find(|rest| !rest.named.group).map(|rest| rest.group.name.as_str()).filter(known),
         dir_mode: rests.iter().find(|rest| !rest.named.dir_mode).map(|rest| rest.dir_mode.ls('d')),
     }
 }
 
-fn set_out(set: &DesiredSet) -> CertOut<'_> {
-    cert_out(set.source.to_string(), &set.select, &set.names, &set.accept, set.installs.iter().map(install_of_set).collect())
+fn set_out<'a>(fleet: Option<&'a Fleet>, set: &'a DesiredSet) -> CertOut<'a> {
+    let template = (&set.select, set.names.as_slice(), &set.accept);
+    let installs = set.installs.iter().map(install_of_set).collect();
+    cert_out(fleet, &set.name, (&set.source, EntryKind::Set), template, installs)
 }
 
-fn pattern_out(set: &PatternSet) -> CertOut<'_> {
-    let source = format!("{}/*", set.parent.to_string().trim_end_matches('/'));
-    let template = &set.template;
-    cert_out(source, &template.select, &template.names, &template.accept, template.installs.iter().map(install_of_pattern).collect())
+fn pattern_out<'a>(fleet: Option<&'a Fleet>, set: &'a PatternSet) -> CertOut<'a> {
+    let template = (&set.template.select, set.template.names.as_slice(), &set.template.accept);
+    let installs = set.template.installs.iter().map(install_of_pattern).collect();
+    cert_out(fleet, &set.name, (&set.parent, EntryKind::Pattern), template, installs)
 }
 
 fn cert_out<'a>(
-    source: String,
-    select: &'a Select,
-    names: &'a [String],
-    accept: &std::collections::BTreeSet<Accept>,
-    install: Vec<InstallOut<'a>>,
+    fleet: Option<&'a Fleet>,
+    name: &SetName,
+    (source, kind): (&SetSource, EntryKind),
+    (select, names, accept): (&'a Select, &'a [String], &BTreeSet<Accept>),
+    mut install: Vec<InstallOut<'a>>,
 ) -> CertOut<'a> {
+    let route = fleet.and_then(|fleet| Some((fleet, fleet.route(name)?)));
+    let targets = route.map(|(fleet, route)| targets_out(fleet, route));
+    if let (Some(fleet), true) = (fleet, targets.as_ref().is_some_and(|targets| targets.len() > 1)) {
+        install.iter_mut().for_each(|install| install.targets = Some(fleet.me.as_str()));
+    }
     CertOut {
-        source,
+        source: source_out(route.map_or(source, |(_, route)| &route.source), kind),
+        origin: route.map(|(_, route)| route.origin.as_str()),
         only: texts(&select.only),
         except: texts(&select.except),
         names: texts(names),
         accept: accept.iter().copied().collect(),
+        targets,
         install,
     }
 }
@@ -220,6 +259,7 @@ fn install_out<'a>(dest: &'a str, files: Option<Ordered<'a, &'a [RelPath]>>, res
         keep: rest.keep,
         prune: rest.prune == Prune::Remove,
         hooks: rest.hooks.iter().map(|name| name.as_str()).collect(),
+        targets: None,
     }
 }
 
@@ -236,7 +276,7 @@ fn hook_out(hook: &Hook) -> HookOut<'_> {
     }
 }
 
-fn command_of(command: Option<&Command>) -> Option<CommandOut<'_>> {
+pub(super) fn command_of(command: Option<&Command>) -> Option<CommandOut<'_>> {
     command.map(|command| match command {
         Command::Argv(words) => CommandOut::Argv(texts(words)),
         Command::Shell(text) => CommandOut::Shell(Text(text)),
@@ -247,7 +287,7 @@ fn limits_out(limits: &Limits) -> LimitsOut {
     LimitsOut { file: size(limits.file), set: size(limits.set), files: limits.files }
 }
 
-fn period(time: Duration) -> String {
+pub(super) fn period(time: Duration) -> String {
     if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
 }
 

@@ -13,6 +13,8 @@ pub struct Surroundings {
     pub group: fn(&str) -> Option<(String, u32)>,
     /// Who runs this.
     pub running: Running,
+    /// The host's name, with its domain where it has one.
+    pub host_name: fn() -> String,
     /// What a path is, without following it.
     pub look: fn(&Path) -> Option<Found>,
     /// Where a link leads, as it is written in it.
@@ -79,11 +81,34 @@ impl Surroundings {
             user: users::user,
             group: users::group,
             running: Running { user: users::running_user(), group: users::running_group(), groups: users::running_groups() },
+            host_name: users::host_name,
             look,
             target: |path| path.read_link().ok(),
             trust: Trust::Check,
         }
     }
+}
+
+impl Surroundings {
+    /// Another host, of which nothing is known: every user and group may be there, and root runs certsync. Who runs it has no name.
+    pub fn of_another_host() -> Self {
+        let root = User { name: String::new(), uid: 0, gid: 0, home: String::new() };
+        Surroundings {
+            user: |text| Some(User { name: text.to_owned(), uid: some_id(text), gid: some_id(text), home: String::new() }),
+            group: |text| Some((text.to_owned(), some_id(text))),
+            running: Running { user: root, group: (String::new(), 0), groups: vec![0] },
+            host_name: users::host_name,
+            look: |_| None,
+            target: |_| None,
+            trust: Trust::Check,
+        }
+    }
+}
+
+/// A number for an account that is not known: equal where the texts are, and otherwise hardly ever (FNV-1a).
+fn some_id(text: &str) -> u32 {
+    let hashed = || text.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    text.parse().unwrap_or_else(|_| hashed())
 }
 
 fn look(path: &Path) -> Option<Found> {

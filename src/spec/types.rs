@@ -5,7 +5,7 @@ use super::leaf::{Account, FileName, GlobText, Line, ModeText, PathText, Period,
 use super::leaf_names::{Address, CertName, ServedName};
 use super::types_fleet::{FleetSpec, RolloutSpec, RsyncSource, ServerSpec};
 use super::wrap::{At, Entries, List};
-use crate::base::{HookName, SetName};
+use crate::base::{HookName, ServerName, SetName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -26,17 +26,17 @@ pub struct Spec {
     pub defaults: At<Defaults>,
     /// Commands that follow a change, by name.
     pub hooks: At<Entries<HookName, HookSpec>>,
-    /// The hosts of the fleet, by name. Not supported yet.
-    pub servers: At<Entries<Line, ServerSpec>>,
-    /// Named lists of servers and groups. Not supported yet.
-    pub groups: At<Entries<Line, List<Line>>>,
+    /// The hosts of the fleet, by name.
+    pub servers: At<Entries<ServerName, ServerSpec>>,
+    /// Named lists of servers and groups.
+    pub groups: At<Entries<ServerName, List<Line>>>,
     /// The certificate sets, by name.
     pub certs: At<Entries<SetName, CertSpec>>,
     /// What a set may weigh.
     pub limits: At<LimitsSpec>,
-    /// How deliveries are made. Not supported yet.
+    /// How deliveries are made.
     pub fleet: At<FleetSpec>,
-    /// How a change spreads over the fleet. Not supported yet.
+    /// How a change spreads over the fleet.
     pub rollout: At<RolloutSpec>,
 }
 
@@ -47,9 +47,9 @@ pub struct Included {
     /// As in [`Spec`].
     pub hooks: At<Entries<HookName, HookSpec>>,
     /// As in [`Spec`].
-    pub servers: At<Entries<Line, ServerSpec>>,
+    pub servers: At<Entries<ServerName, ServerSpec>>,
     /// As in [`Spec`].
-    pub groups: At<Entries<Line, List<Line>>>,
+    pub groups: At<Entries<ServerName, List<Line>>>,
     /// As in [`Spec`].
     pub certs: At<Entries<SetName, CertSpec>>,
 }
@@ -84,7 +84,7 @@ pub struct Defaults {
 pub struct CertSpec {
     /// The directory it is read from. One that ends in `/*` makes one set of each directory it matches, named after it.
     pub source: At<SourceSpec>,
-    /// The server it comes from. Not supported yet.
+    /// The server it comes from. Default: the only one without an upstream.
     pub origin: At<Line>,
     /// Patterns of the files that belong to the set. Default: all.
     pub only: At<List<GlobText>>,
@@ -94,7 +94,7 @@ pub struct CertSpec {
     pub names: At<List<CertName>>,
     /// Refusals that are waived.
     pub accept: At<List<Accept>>,
-    /// The servers and groups it goes to. Not supported yet.
+    /// The servers and groups it goes to; `all`: every server but the origin. Required where there are servers.
     pub targets: At<List<Line>>,
     /// Where it is put: a path, one mapping, or a list of them.
     pub install: At<List<InstallShape>>,
@@ -108,7 +108,7 @@ pub enum SourceSpec {
     /// A directory, or one that ends in `/*`.
     #[serde(rename = "scalar")]
     Path(PathText),
-    /// A master without certsync. Not supported yet.
+    /// A master without certsync.
     #[serde(rename = "mapping")]
     Rsync(Box<RsyncSource>),
 }
@@ -155,7 +155,7 @@ pub struct InstallSpec {
     pub prune: At<bool>,
     /// The hooks that follow a change, by name.
     pub hooks: At<List<HookName>>,
-    /// The servers and groups of the set's targets that have this install. Not supported yet.
+    /// Those of the set's targets that have this install: servers and groups. Default: all of them.
     pub targets: At<List<Line>>,
 }
 

@@ -1,7 +1,8 @@
-//! The part of the grammar that is about other hosts. It is read and checked, and then said to be not supported yet.
+//! The part of the grammar that is about other hosts.
 
 use super::fleet::{Delivery, Stage};
-use super::leaf::{Line, PathText, Period};
+use super::leaf::{Account, Line, PathText, Period};
+use super::leaf_fleet::{FromText, HostText, KeyText, LoginText, RsyncText};
 use super::types::CommandSpec;
 use super::wrap::{At, List};
 use schemars::JsonSchema;
@@ -12,25 +13,25 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Server", extend("required" = ["address"]))]
 pub struct ServerSpec {
-    /// Its name or address.
-    pub address: At<Line>,
+    /// Its host name or address.
+    pub address: At<HostText>,
     /// The port of its SSH server. Default: 22.
     #[schemars(range(min = 1))]
     pub port: At<u16>,
     /// The user to log in as. Default: certsync.
-    pub user: At<Line>,
-    /// The host or hosts it gets its sets from; the first that answers is taken.
+    pub user: At<LoginText>,
+    /// The server or servers it gets its sets from; the first that answers is taken.
     pub upstream: At<List<Line>>,
     /// How sets come to it. Default: pull.
     pub delivery: At<Delivery>,
     /// Its own public key, or several for a rotation.
-    pub public_key: At<List<Line>>,
+    pub public_key: At<List<KeyText>>,
     /// The public key of its SSH server, or several for a rotation.
-    pub host_key: At<List<Line>>,
+    pub host_key: At<List<KeyText>>,
     /// What moves bytes to it. Default: ssh.
     pub via: At<ViaSpec>,
     /// Address patterns for its authorized_keys line.
-    pub from: At<List<Line>>,
+    pub from: At<List<FromText>>,
 }
 
 /// What moves bytes to a server: `ssh`, or a mapping for a host without certsync.
@@ -70,8 +71,9 @@ pub struct ViaRsync {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["rsync"]))]
 pub struct RsyncSource {
-    /// What rsync is told to read: `user@host:directory` or `rsync://host/module`.
-    pub rsync: At<Line>,
+    /// What rsync is told to read: `user@host:directory` or `rsync://host/module`. One that ends in `/*` makes one set of
+    /// each directory it matches.
+    pub rsync: At<RsyncText>,
     /// The port of the SSH server or rsync daemon.
     #[schemars(range(min = 1))]
     pub port: At<u16>,
@@ -96,7 +98,7 @@ pub struct FleetSpec {
     /// How long an acknowledgement is believed. Default: 2d.
     pub stale_after: At<Period>,
     /// The group that the unprivileged gate runs as, or `none`. Default: certsync.
-    pub gate_group: At<Line>,
+    pub gate_group: At<Account>,
 }
 
 /// How a change spreads over the fleet; all off by default.
@@ -109,7 +111,7 @@ pub struct RolloutSpec {
     /// How many servers then go at once.
     #[schemars(range(min = 1))]
     pub batch: At<u32>,
-    /// Failed installs or hooks after which it stops.
+    /// How many servers may fail, in an install or a hook, before it stops; 0: it stops at the first.
     pub max_failures: At<u32>,
     /// `all`: the material is everywhere before anybody switches.
     pub stage: At<Stage>,

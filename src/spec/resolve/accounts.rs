@@ -16,8 +16,9 @@ pub(super) struct Accounts {
     groups: RefCell<HashMap<String, Option<u32>>>,
 }
 
-/// Stands where a fault has been recorded, so that the other checks go on; it never leaves this folder.
-fn nobody() -> Owner {
+/// Stands where a fault has been recorded, so that the other checks go on, and for the accounts of other hosts; it never
+/// leaves this folder.
+pub(super) fn nobody() -> Owner {
     Owner { name: String::new(), id: u32::MAX }
 }
 
@@ -95,6 +96,20 @@ impl Context<'_> {
             return None;
         }
         Some(Owner { name: name.clone(), id })
+    }
+
+    /// The group of the gate, which only root can hand anything to. One that nobody wrote may be missing.
+    pub(super) fn gate_group(&self, at: &At<Account>, usual: &str) -> Option<(String, u32)> {
+        let name = at.value().map_or(usual, |account| account.0.as_str());
+        let is_faulty = at.is_written() && at.value().is_none();
+        if name == "none" || is_faulty || !self.is_root() {
+            return None;
+        }
+        let found = self.group_id(name);
+        if found.is_none() && at.is_written() {
+            self.fault(at.pos(), format!("no group {} on this host", quoted(name)), "make the group first, or write `gate_group: none`");
+        }
+        Some((name.to_owned(), found?))
     }
 
     /// The user of a hook; where none is written, the running user.

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// How long a command may take where the spec says nothing.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Why a hook's program must be a whole path or a plain name.
+const IN_ROOT: &str = "hooks run in `/`: write the whole path";
 /// The kernel's limit of one variable (MAX_ARG_STRLEN), name and terminator included.
 const LONGEST_VARIABLE: usize = 128 * 1024;
 
@@ -32,8 +34,8 @@ fn hook(context: &Context<'_>, name: &At<HookName>, spec: &HookSpec) -> Option<H
     }
     let hook = Hook {
         name: name.value()?.clone(),
-        check: command(context, &spec.check),
-        run: command(context, &spec.run),
+        check: command(context, &spec.check, IN_ROOT),
+        run: command(context, &spec.run, IN_ROOT),
         verify: verify(context, &spec.verify),
         timeout: spec.timeout.value().map_or(TIMEOUT, |period| period.0),
         user: HookUser { name: String::new(), uid: u32::MAX, gid: u32::MAX, home: String::new() },
@@ -43,7 +45,8 @@ fn hook(context: &Context<'_>, name: &At<HookName>, spec: &HookSpec) -> Option<H
     Some(hook)
 }
 
-fn command(context: &Context<'_>, at: &At<CommandSpec>) -> Option<Command> {
+/// A command as written; `whole` says why its program must be a whole path or a plain name.
+pub(super) fn command(context: &Context<'_>, at: &At<CommandSpec>, whole: &str) -> Option<Command> {
     match at.value()? {
         CommandSpec::Shell(text) => {
             if text.trim().is_empty() || text.contains('\0') {
@@ -60,7 +63,7 @@ fn command(context: &Context<'_>, at: &At<CommandSpec>) -> Option<Command> {
                 context.fault(at.pos(), "an empty command", "write the program and its arguments; leave the key out to do nothing");
                 return None;
             };
-            check_program(context, program);
+            check_program(context, program, whole);
             for word in words.iter().filter(|word| word.value().is_some_and(|text| text.contains('\0'))) {
                 context.fault(word.pos(), "an argument holds a zero byte", "no program can be given one");
             }
@@ -69,12 +72,12 @@ fn command(context: &Context<'_>, at: &At<CommandSpec>) -> Option<Command> {
     }
 }
 
-fn check_program(context: &Context<'_>, program: &At<String>) {
+fn check_program(context: &Context<'_>, program: &At<String>, whole: &str) {
     let Some(text) = program.value() else { return };
     if text.trim().is_empty() {
         context.fault(program.pos(), "the program's name is empty", "write the program first, then its arguments");
     } else if text.contains('/') && !text.starts_with('/') {
-        context.fault(program.pos(), format!("a relative program: {}", quoted(text)), "hooks run in `/`: write the whole path");
+        context.fault(program.pos(), format!("a relative program: {}", quoted(text)), whole);
     } else if text.contains(' ') && !text.starts_with('/') {
         context.fault(
             program.pos(),

@@ -3,11 +3,12 @@
 use super::super::desired::{DesiredInstall, DesiredSet, InstallRest, InstallTemplate, Layout, Named, Prune, SetSource, SetTemplate};
 use super::super::expand::NAME;
 use super::super::fault::{Pos, quoted, suggest};
-use super::super::leaf::{FileName, ModeText, PathText};
+use super::super::leaf::{FileName, Line, ModeText, PathText};
 use super::super::types::{CertSpec, Defaults, InstallShape, InstallSpec};
-use super::super::wrap::At;
+use super::super::wrap::{At, List};
+use super::Context;
+use super::accounts::nobody;
 use super::sets::SetPlace;
-use super::{Context, unsupported};
 use crate::base::{AbsPath, HookName, Mode, RelPath, SetName};
 
 /// Former generations kept where the spec says nothing.
@@ -24,37 +25,47 @@ pub(super) struct Place {
     pub files: Vec<Pos>,
 }
 
-/// The installs of a set, `{name}` not yet replaced, and their places.
-pub(super) fn resolve(
-    context: &Context<'_>,
-    key: &At<SetName>,
-    spec: &CertSpec,
-    hooks: &[&str],
-    is_pattern: bool,
-) -> (Vec<InstallTemplate>, Vec<Place>) {
+/// What the installs of a set are resolved with.
+pub(super) struct Frame<'a> {
+    /// The hooks there are.
+    pub hooks: &'a [&'a str],
+    /// Whether its source ends in `/*`.
+    pub is_pattern: bool,
+    /// Whether it may have no install at all: where there are servers, a set may only be passed on.
+    pub may_be_empty: bool,
+    /// Whether an install with these targets is one of this host.
+    pub is_here: &'a dyn Fn(&At<List<Line>>) -> bool,
+}
+
+/// The installs of a set on this host, `{name}` not yet replaced, and their places. Those of other hosts are checked as far as that
+/// can be done from here.
+pub(super) fn resolve(context: &Context<'_>, key: &At<SetName>, spec: &CertSpec, frame: &Frame<'_>) -> (Vec<InstallTemplate>, Vec<Place>) {
     if !spec.install.is_written() {
         context.fault(key.pos(), "the set has no `install`", "write the directory that it is put into");
     }
     let list = spec.install.value().map(|list| list.0.as_slice()).unwrap_or_default();
-    if list.is_empty() && spec.install.value().is_some() {
+    if list.is_empty() && spec.install.value().is_some() && !frame.may_be_empty {
         context.fault(spec.install.pos(), "`install` is empty", "write the directory that the set is put into");
     }
     let none = InstallSpec::default();
     let resolved = list.iter().filter_map(|at| match at.value()? {
-        InstallShape::Dest(path) => {
-            let whole = Written { dest: Some(path), dest_pos: at.pos(), spec: &none };
-            install(context, &whole, hooks, is_pattern)
-        }
+        InstallShape::Dest(path) => install(context, &Written { dest: Some(path), dest_pos: at.pos(), spec: &none }, frame),
         InstallShape::Full(spec) => {
             if !spec.dest.is_written() {
                 context.fault(at.pos(), "the install has no `dest`", "write the directory that the set is put into");
             }
-            unsupported::refuse_in_install(context, spec);
             let dest_pos = if spec.dest.is_written() { spec.dest.pos() } else { at.pos() };
-            install(context, &Written { dest: spec.dest.value(), dest_pos, spec }, hooks, is_pattern)
+            install(context, &Written { dest: spec.dest.value(), dest_pos, spec }, frame)
         }
     });
     resolved.unzip()
+}
+
+/// Whose users and groups an install names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    OfThisHost,
+    OfAnother,
 }
 
 /// An install as written, in whichever of its two forms.
@@ -64,15 +75,16 @@ struct Written<'a> {
     spec: &'a InstallSpec,
 }
 
-fn install(context: &Context<'_>, written: &Written<'_>, hooks: &[&str], is_pattern: bool) -> Option<(InstallTemplate, Place)> {
+fn install(context: &Context<'_>, written: &Written<'_>, frame: &Frame<'_>) -> Option<(InstallTemplate, Place)> {
+    let whose = if (frame.is_here)(&written.spec.targets) { Whose::OfThisHost } else { Whose::OfAnother };
     let dest = written.dest.and_then(|path| dest(context, written.dest_pos, &path.0));
     let (files, places) = files(context, written.spec).unzip();
-    let rest = rest(context, written.spec, hooks);
-    if let Some(dest) = dest.as_ref().filter(|dest| is_pattern && !dest.contains(NAME)) {
+    let rest = rest(context, written.spec, frame.hooks, whose);
+    if let Some(dest) = dest.as_ref().filter(|dest| frame.is_pattern && !dest.contains(NAME)) {
         check_pattern(context, written, dest, files.as_deref(), places.as_deref().unwrap_or_default());
     }
     let template = InstallTemplate { dest: dest?, files, rest };
-    Some((template, Place { dest: written.dest_pos, files: places.unwrap_or_default() }))
+    (whose == Whose::OfThisHost).then(|| (template, Place { dest: written.dest_pos, files: places.unwrap_or_default() }))
 }
 
 /// The sets of a pattern must not write over each other.
@@ -147,12 +159,12 @@ fn files(context: &Context<'_>, spec: &InstallSpec) -> Option<(Files, Vec<Pos>)>
     Some((files, places))
 }
 
-fn rest(context: &Context<'_>, spec: &InstallSpec, hooks: &[&str]) -> InstallRest {
+fn rest(context: &Context<'_>, spec: &InstallSpec, hooks: &[&str], whose: Whose) -> InstallRest {
     let none = Defaults::default();
     let defaults = context.written.spec.defaults.value().unwrap_or(&none);
     InstallRest {
-        owner: context.owner(&[&spec.owner, &defaults.owner]),
-        group: context.group(&[&spec.group, &defaults.group]),
+        owner: if whose == Whose::OfThisHost { context.owner(&[&spec.owner, &defaults.owner]) } else { nobody() },
+        group: if whose == Whose::OfThisHost { context.group(&[&spec.group, &defaults.group]) } else { nobody() },
         dir_mode: dir_mode(context, &[&spec.dir_mode, &defaults.dir_mode]),
         file_mode: file_mode(context, &[&spec.file_mode, &defaults.file_mode], Mode::from_bits(0o644)),
         key_mode: file_mode(context, &[&spec.key_mode, &defaults.key_mode], Mode::from_bits(0o600)),

@@ -1,11 +1,14 @@
 //! From the spec as written to this host's part: every default filled in, every name resolved, every fault recorded.
 
 mod accounts;
+mod fleet;
+mod groups;
 mod hooks;
 mod installs;
 mod overlap;
+mod servers;
 mod sets;
-mod unsupported;
+mod topology;
 
 use super::desired::{Desired, Limits};
 use super::fault::{Pos, Reporter, quoted};
@@ -14,8 +17,10 @@ use super::surroundings::Surroundings;
 use super::types::{CertSpec, HookSpec, Included, LimitsSpec, Spec};
 use super::types_fleet::ServerSpec;
 use super::wrap::{At, Entries, List};
-use crate::base::{AbsPath, HookName, SetName};
+use crate::base::{AbsPath, ContentHash, HookName, ServerName, SetName};
+use servers::Servers;
 use std::collections::HashMap;
+use topology::Topology;
 
 /// The version of the grammar that this build reads.
 const VERSION: u32 = 1;
@@ -37,6 +42,8 @@ pub(super) struct Written<'a> {
     pub spec: &'a Spec,
     /// What it includes, in order.
     pub included: &'a [Included],
+    /// Hash of all that was read.
+    pub hash: ContentHash,
 }
 
 /// What every part of resolving needs.
@@ -51,6 +58,12 @@ impl Context<'_> {
     fn fault(&self, pos: Pos, message: impl Into<String>, hint: impl Into<String>) {
         self.reporter.fault(pos, message, Some(hint.into()));
     }
+
+    /// Where the servers are defined.
+    fn servers_pos(&self) -> Pos {
+        let all = std::iter::once(&self.written.spec.servers).chain(self.written.included.iter().map(|file| &file.servers));
+        all.filter(|servers| servers.is_written()).map(At::key).next().unwrap_or_default()
+    }
 }
 
 type Named<'a, K, V> = Vec<(&'a At<K>, &'a At<V>)>;
@@ -59,21 +72,23 @@ type Named<'a, K, V> = Vec<(&'a At<K>, &'a At<V>)>;
 struct Merged<'a> {
     hooks: Named<'a, HookName, HookSpec>,
     certs: Named<'a, SetName, CertSpec>,
-    servers: Named<'a, Line, ServerSpec>,
-    groups: Named<'a, Line, List<Line>>,
+    servers: Named<'a, ServerName, ServerSpec>,
+    groups: Named<'a, ServerName, List<Line>>,
 }
 
-/// Resolves this host's part. What it returns counts only if `reporter` has no fault.
-pub(super) fn resolve(written: &Written<'_>, reporter: &Reporter, surroundings: &Surroundings) -> Desired {
+/// Resolves this host's part; `name` is its own, where somebody has said it. What it returns counts only if `reporter` has no fault.
+pub(super) fn resolve(written: &Written<'_>, reporter: &Reporter, surroundings: &Surroundings, name: Option<&str>) -> Desired {
     let context = Context { written, reporter, surroundings, accounts: accounts::Accounts::default() };
     let merged = merge(&context);
     version(&context);
-    unsupported::refuse(&context, &merged.servers, &merged.groups);
-    let sets = sets::resolve(&context, &merged.certs, &merged.hooks);
+    let servers = Servers::resolve(&context, &merged.servers, &merged.groups);
+    let topology = servers.map(|servers| Topology::new(&context, servers, name));
+    let (sets, going) = sets::resolve(&context, &merged.certs, &merged.hooks, topology.as_ref());
     let hooks = hooks::resolve(&context, &merged.hooks, &sets.hooks_used());
     sets.check_places(&context);
     let revoked = written.spec.revoked_keys.value().map(|keys| keys.values().map(|key| key.0).collect()).unwrap_or_default();
-    Desired { spec: written.path.clone(), limits: limits(&context), revoked, hooks, sets: sets.sets, patterns: sets.patterns, fleet: None }
+    let fleet = fleet::resolve(&context, topology.as_ref(), going);
+    Desired { spec: written.path.clone(), limits: limits(&context), revoked, hooks, sets: sets.sets, patterns: sets.patterns, fleet }
 }
 
 fn version(context: &Context<'_>) {
@@ -121,8 +136,8 @@ fn merge<'a>(context: &Context<'a>) -> Merged<'a> {
     };
     once(context, "the hook", &merged.hooks, HookName::as_str);
     once(context, "the set", &merged.certs, SetName::as_str);
-    once(context, "the server", &merged.servers, |name| &name.0);
-    once(context, "the group", &merged.groups, |name| &name.0);
+    once(context, "the server", &merged.servers, ServerName::as_str);
+    once(context, "the group", &merged.groups, ServerName::as_str);
     merged
 }
 

@@ -1,15 +1,20 @@
 //! Sets: the source, what belongs to it, and where it is put.
 
-use super::super::desired::{DesiredSet, PatternSet, Select, SetSource, SetTemplate};
+use super::super::desired::{DesiredSet, PatternSet, RsyncFrom, Select, SetSource, SetTemplate};
 use super::super::fault::{Pos, quoted};
-use super::super::leaf::PathText;
+use super::super::fleet::EntryKind;
+use super::super::leaf::{Line, PathText};
 use super::super::select::DEFAULT_EXCEPT;
-use super::super::types::{CertSpec, HookSpec, SourceSpec};
+use super::super::types::{CertSpec, HookSpec, InstallShape, SourceSpec};
+use super::super::types_fleet::RsyncSource;
 use super::super::wrap::{At, List};
-use super::installs::{self, Place};
-use super::{Context, Named, unsupported};
+use super::fleet::Going;
+use super::installs::{self, Frame, Place};
+use super::servers::Number;
+use super::topology::{Role, Topology};
+use super::{Context, Named};
 use crate::base::{AbsPath, HookName, SetName};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// This host's sets, and where each part of them is written.
 pub(super) struct Sets {
@@ -38,41 +43,59 @@ impl Sets {
     }
 }
 
-/// Where a set is read from.
-enum Source {
-    Directory(AbsPath),
-    Below(AbsPath),
+/// Where a set is read from, at its origin.
+struct Source {
+    at: SetSource,
+    kind: EntryKind,
 }
 
-/// Resolves every set that has no fault so grave that nothing can be said about it.
-pub(super) fn resolve(context: &Context<'_>, written: &Named<'_, SetName, CertSpec>, hooks: &Named<'_, HookName, HookSpec>) -> Sets {
+/// Resolves every set that has no fault so grave that nothing can be said about it: what of it is on this host, and its way.
+pub(super) fn resolve(
+    context: &Context<'_>,
+    written: &Named<'_, SetName, CertSpec>,
+    hooks: &Named<'_, HookName, HookSpec>,
+    topology: Option<&Topology<'_>>,
+) -> (Sets, Vec<Going>) {
     let mut sets = Sets { sets: Vec::new(), patterns: Vec::new(), places: Vec::new() };
     let mut of_patterns = Vec::new();
+    let mut going = Vec::new();
+    let mut parents = Parents::new();
     let known: Vec<&str> = hooks.iter().filter_map(|(name, _)| name.value()).map(HookName::as_str).collect();
     for (key, at) in written {
         let Some(spec) = at.value() else { continue };
         check_name(context, key);
         let source = source(context, key, spec);
-        let is_pattern = matches!(source, Some(Source::Below(_)));
-        let (templates, places) = installs::resolve(context, key, spec, &known, is_pattern);
+        let way = topology.map(|topology| (topology, topology.way(context, key, spec)));
+        if way.is_none() {
+            refuse_ways(context, spec);
+        }
+        let is_here = |targets: &At<List<Line>>| way.as_ref().is_none_or(|(topology, way)| topology.is_install_here(context, way, targets));
+        let is_pattern = source.as_ref().is_some_and(|source| source.kind == EntryKind::Pattern);
+        let frame = Frame { hooks: &known, is_pattern, may_be_empty: way.is_some(), is_here: &is_here };
+        let (templates, places) = installs::resolve(context, key, spec, &frame);
         let template = SetTemplate { select: select(spec), names: names(spec), accept: accept(spec), installs: templates };
-        unsupported::refuse_in_set(context, spec);
         let place = SetPlace { source: spec.source.pos(), installs: places };
-        match (key.value(), source) {
-            (Some(name), Some(Source::Below(parent))) => {
-                sets.patterns.push(PatternSet { name: name.clone(), parent: SetSource::Directory(parent), template });
+        let (Some(name), Some(Source { at, kind })) = (key.value(), source) else { continue };
+        let role = way.as_ref().map_or(Role::Origin, |(_, way)| way.role);
+        if kind == EntryKind::Pattern {
+            same_parent(context, &mut parents, (way.as_ref().and_then(|(_, way)| way.origin), &at), name, place.source);
+        }
+        let source = if role == Role::Origin { at.clone() } else { SetSource::Upstream };
+        going.extend(way.map(|(_, way)| Going { entry: name.clone(), source: at, kind, way }));
+        match (role, kind) {
+            (Role::Nothing, _) => {}
+            (_, EntryKind::Pattern) => {
+                sets.patterns.push(PatternSet { name: name.clone(), parent: source, template });
                 of_patterns.push(place);
             }
-            (Some(name), Some(Source::Directory(source))) => {
-                let (set, place) = installs::of_set(context, name, SetSource::Directory(source), template, place);
+            (_, EntryKind::Set) => {
+                let (set, place) = installs::of_set(context, name, source, template, place);
                 sets.sets.push(set);
                 sets.places.push(place);
             }
-            _ => {}
         }
     }
     sets.places.append(&mut of_patterns);
-    same_parent(context, &sets);
     let certs = &context.written.spec.certs;
     // `certs: {}` is how the last set is taken out; no `certs` at all is a slip.
     if written.is_empty() && !certs.is_written() {
@@ -83,7 +106,26 @@ pub(super) fn resolve(context: &Context<'_>, written: &Named<'_, SetName, CertSp
             "write one below `certs:`, with `source` and `install`; `certs: {}` means none",
         );
     }
-    sets
+    (sets, going)
+}
+
+/// Where there are no servers, nothing goes anywhere.
+fn refuse_ways(context: &Context<'_>, spec: &CertSpec) {
+    let hint = "define the servers below `servers:`, or leave the key out";
+    let refuse = |name: &str, pos: Pos| context.fault(pos, format!("`{name}` means nothing without `servers`"), hint);
+    if spec.origin.is_written() {
+        refuse("origin", spec.origin.key());
+    }
+    if spec.targets.is_written() {
+        refuse("targets", spec.targets.key());
+    }
+    for at in spec.install.value().map(|list| list.0.as_slice()).unwrap_or_default() {
+        if let Some(InstallShape::Full(install)) = at.value()
+            && install.targets.is_written()
+        {
+            refuse("targets", install.targets.key());
+        }
+    }
 }
 
 fn check_name(context: &Context<'_>, key: &At<SetName>) {
@@ -115,15 +157,48 @@ fn source(context: &Context<'_>, key: &At<SetName>, spec: &CertSpec) -> Option<S
         return None;
     }
     match at.value()? {
-        SourceSpec::Rsync(rsync) => {
-            if !rsync.rsync.is_written() {
-                context.fault(at.pos(), "the source has no `rsync`", "write a directory, or `rsync: \"user@host:directory\"`");
-            }
-            unsupported::refuse_rsync(context, at);
-            None
-        }
+        SourceSpec::Rsync(source) => rsync(context, at.pos(), source),
         SourceSpec::Path(PathText(text)) => directory(context, at.pos(), text),
     }
+}
+
+/// A directory of a master without certsync.
+fn rsync(context: &Context<'_>, pos: Pos, spec: &RsyncSource) -> Option<Source> {
+    if !spec.rsync.is_written() {
+        context.fault(pos, "the source has no `rsync`", "write a directory, or `rsync: \"user@host:directory\"`");
+    }
+    if spec.port.value() == Some(&0) {
+        context.fault(spec.port.pos(), "there is no port 0", "leave it out for the usual one");
+    }
+    let file = |at: &At<PathText>| {
+        let path = AbsPath::resolve(&at.value()?.0, context.written.directory);
+        path.map_err(|error| context.fault(at.pos(), error.to_string(), "write an absolute path, or one relative to the spec file")).ok()
+    };
+    let (identity, password_file) = (file(&spec.identity), file(&spec.password_file));
+    let text = spec.rsync.value()?;
+    match text.is_daemon {
+        true if spec.identity.is_written() => {
+            context.fault(
+                spec.identity.key(),
+                "an rsync daemon knows no ssh key",
+                "write `password_file`, or read it over ssh: user@host:directory",
+            );
+        }
+        false if spec.password_file.is_written() => {
+            context.fault(
+                spec.password_file.key(),
+                "only `rsync://` has a password",
+                "over ssh write `identity`, or nothing for ssh's own keys",
+            );
+        }
+        _ => {}
+    }
+    if text.has_port && spec.port.is_written() {
+        context.fault(spec.port.key(), "the address has a port already", "write it in one place");
+    }
+    let from = RsyncFrom { from: text.from.clone(), port: spec.port.value().copied(), identity, password_file };
+    let kind = if text.is_pattern { EntryKind::Pattern } else { EntryKind::Set };
+    Some(Source { at: SetSource::Rsync(from), kind })
 }
 
 fn directory(context: &Context<'_>, pos: Pos, text: &str) -> Option<Source> {
@@ -131,10 +206,10 @@ fn directory(context: &Context<'_>, pos: Pos, text: &str) -> Option<Source> {
         context.fault(pos, "`{name}` stands only in `dest` and `files`", "end the source with `/*` to make one set of each directory");
         return None;
     }
-    let (path, pattern) = match text.strip_suffix("/*") {
-        Some(parent) => (if parent.is_empty() { "/" } else { parent }, true),
-        None if text == "*" => (".", true),
-        None => (text, false),
+    let (path, kind) = match text.strip_suffix("/*") {
+        Some(parent) => (if parent.is_empty() { "/" } else { parent }, EntryKind::Pattern),
+        None if text == "*" => (".", EntryKind::Pattern),
+        None => (text, EntryKind::Set),
     };
     // A step such as `*.example.com` is a directory's name: acme.sh makes those.
     if path.split('/').any(|step| step == "*" || step == "**") {
@@ -146,8 +221,7 @@ fn directory(context: &Context<'_>, pos: Pos, text: &str) -> Option<Source> {
         return None;
     }
     match AbsPath::resolve(path, context.written.directory) {
-        Ok(path) if pattern => Some(Source::Below(path)),
-        Ok(path) => Some(Source::Directory(path)),
+        Ok(path) => Some(Source { at: SetSource::Directory(path), kind }),
         Err(error) => {
             context.fault(pos, error.to_string(), "write an absolute path, or one relative to the spec file");
             None
@@ -155,13 +229,15 @@ fn directory(context: &Context<'_>, pos: Pos, text: &str) -> Option<Source> {
     }
 }
 
+/// What the patterns so far are read from, with their names: the origin and the source there.
+type Parents = HashMap<(Option<Number>, SetSource), SetName>;
+
 /// Two patterns over one directory would make every set twice.
-fn same_parent(context: &Context<'_>, sets: &Sets) {
-    for (index, pattern) in sets.patterns.iter().enumerate() {
-        let earlier = sets.patterns.iter().take(index).find(|other| other.parent == pattern.parent);
-        if let (Some(other), Some(place)) = (earlier, sets.places.get(sets.sets.len() + index)) {
-            let message = format!("the set {} already matches the directories of {}", quoted(other.name.as_str()), pattern.parent);
-            context.fault(place.source, message, "put both into one set with several installs");
-        }
+fn same_parent(context: &Context<'_>, known: &mut Parents, (origin, at): (Option<Number>, &SetSource), name: &SetName, pos: Pos) {
+    if let Some(other) = known.get(&(origin, at.clone())) {
+        let message = format!("the set {} already matches the directories of {at}", quoted(other.as_str()));
+        context.fault(pos, message, "put both into one set with several installs");
+    } else {
+        known.insert((origin, at.clone()), name.clone());
     }
 }
