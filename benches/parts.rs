@@ -53,12 +53,39 @@ fn spec(c: &mut Criterion) {
             "  site{number}:\n    source: live/site{number}\n    install: {{ dest: ssl/site{number}, key_mode: -rw-r----- }}\n"
         );
     }
-    for (name, text) in [("spec load, 10 lines", ten_lines), ("spec load, 400 sets", many.as_str())] {
+    let fleet = fleet_spec();
+    let cases = [
+        ("spec load, 10 lines", ten_lines, None),
+        ("spec load, 400 sets", many.as_str(), None),
+        ("spec load, 3000 servers and 100 sets, at the origin", fleet.as_str(), Some("hub")),
+        ("spec load, 3000 servers and 100 sets, at the edge", fleet.as_str(), Some("s2999")),
+    ];
+    for (name, text, me) in cases {
         let file = dir.path().join("certsync.yaml");
         std::fs::write(&file, text).expect("the spec");
         let at = absolute(&file);
-        c.bench_function(name, |b| b.iter(|| load(SpecInput::File(&at), None).expect("no fault")));
+        c.bench_function(name, |b| b.iter(|| load(SpecInput::File(&at), me).expect("no fault")));
     }
+}
+
+/// Three tiers: an origin, 60 servers below it, the others below those; 20 groups, and sets that go to some of them or to all.
+fn fleet_spec() -> String {
+    let mut text = "version: 1\nservers:\n  hub: { address: hub.test }\n".to_owned();
+    for server in 0..3000 {
+        let upstream = if server < 60 { "hub".to_owned() } else { format!("s{}", server % 60) };
+        let _ = writeln!(text, "  s{server}: {{ address: s{server}.test, upstream: {upstream}, delivery: push, from: 10.0.0.0/8 }}");
+    }
+    text.push_str("groups:\n");
+    for group in 0..20 {
+        let members: Vec<String> = (group..3000).step_by(20).map(|server| format!("s{server}")).collect();
+        let _ = writeln!(text, "  g{group}: [{}]", members.join(", "));
+    }
+    text.push_str("certs:\n");
+    for set in 0..100 {
+        let targets = if set % 3 == 0 { "all".to_owned() } else { format!("[g{}, g{}, s{set}]", set % 20, set * 7 % 20) };
+        let _ = writeln!(text, "  c{set}: {{ source: /srv/c{set}, targets: {targets}, install: /etc/ssl/c{set} }}");
+    }
+    text
 }
 
 fn material(c: &mut Criterion) {

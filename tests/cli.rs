@@ -66,6 +66,54 @@ fn help_hides_what_is_not_supported_yet() {
     }
 }
 
+/// A spec of two hosts, one of them with accounts that this machine does not have.
+const TWO_HOSTS: &str = "\
+version: 1
+servers:
+  hub: { address: hub.test }
+  edge: { address: edge.test, upstream: hub }
+certs:
+  a:
+    source: src/*
+    targets: edge
+    install: { dest: \"/srv/{name}\", group: nobody-has-this-group, hooks: [reload] }
+hooks: { reload: { run: 'true', user: nobody-is-called-this } }
+";
+
+#[test]
+fn the_part_of_another_host_names_its_accounts_as_they_are_written() {
+    let part = Test::new().spec(TWO_HOSTS).args(["spec", "[DIR]/certsync.yaml", "--as", "edge"]).any_stdout().run().stdout;
+    for word in ["group: nobody-has-this-group", "user: nobody-is-called-this", "/src/*", "origin: hub", "upstream", "address: hub.test"] {
+        assert!(part.contains(word), "{word}:\n{part}");
+    }
+    assert!(!part.contains("owner:"), "who runs certsync there is not known here:\n{part}");
+    Test::new()
+        .spec(TWO_HOSTS)
+        .args(["validate", "[DIR]/certsync.yaml", "--as", "edge"])
+        .stderr_has("no group `nobody-has-this-group` on this host")
+        .status(1)
+        .run();
+    let hub = Test::new().spec(TWO_HOSTS).args(["spec", "[DIR]/certsync.yaml"]).env("CERTSYNC_AS", "hub").any_stdout().run().stdout;
+    assert!(hub.contains("install: []") && !hub.contains("nobody-has-this-group"), "{hub}");
+}
+
+#[test]
+fn nobody_knows_a_host_that_is_not_among_the_servers() {
+    Test::new()
+        .spec(TWO_HOSTS)
+        .args(["spec", "[DIR]/certsync.yaml", "--as", "egde"])
+        .stderr(
+            "\
+certsync: error: [DIR]/certsync.yaml:2:1: no server `egde`, which this host is said to be
+  2 | servers:
+    | ^^^^^^^
+  hint: did you mean `edge`?
+",
+        )
+        .status(1)
+        .run();
+}
+
 #[test]
 fn what_belongs_to_the_fleet_is_not_supported_yet() {
     for (args, what, status) in [

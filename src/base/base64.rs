@@ -30,7 +30,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(body.len() / 4 * 3 + 2);
     let (mut bits, mut count) = (0u32, 0);
     for digit in body.bytes() {
-        bits = (bits << 6) | u32::try_from(DIGITS.iter().position(|known| *known == digit)?).ok()?;
+        bits = (bits << 6) | u32::from(value(digit)?);
         count += 6;
         if count >= 8 {
             count -= 8;
@@ -39,6 +39,18 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
         }
     }
     (bits == 0).then_some(out)
+}
+
+/// What a digit counts.
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use assert_cmd::Command;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// Validates every `yaml` block; panics with all faults.
+/// Validates every `yaml` block, as the server that a comment `<!-- as: NAME -->` before it names; panics with all faults.
 pub fn validate_all(document: &Document) {
     let blocks = document.blocks.iter().filter(|block| block.language == "yaml");
     let faults: Vec<String> = blocks.filter_map(|block| fault(document, block)).collect();
@@ -21,6 +21,7 @@ fn fault(document: &Document, block: &Block) -> Option<String> {
     let done = Command::new(env!("CARGO_BIN_EXE_certsync"))
         .args(["validate", "-", "--at"])
         .arg(&at)
+        .args(block.marked("as").iter().flat_map(|name| ["--as", name]))
         .env_remove("CERTSYNC_SPEC")
         .env_remove("CERTSYNC_AS")
         .env("CERTSYNC_STATE_DIR", dir.path().join("state"))

@@ -1,5 +1,7 @@
 //! The other hosts in a spec: which way each set goes, who may have it, and what one host needs of the spec.
 
+mod random;
+
 use certsync::base::{AbsPath, ServerName, SetName};
 use certsync::host::users::User;
 use certsync::spec::fleet::{Delivery, Fleet};
