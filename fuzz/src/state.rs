@@ -8,6 +8,7 @@ use certsync::state::requests::{Request, Scope};
 use certsync::state::{InstallState, State};
 use certsync::status::{Drift, Inputs, Seen, StatusReport, Thresholds, json, prometheus, status_of, table, verdict};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PLACE: &str = "/var/lib/certsync/state.json";
@@ -107,12 +108,16 @@ fn metrics(text: &str) {
 fn sets(state: &State) -> Vec<DesiredSet> {
     let mut sets: BTreeMap<&SetName, Vec<DesiredInstall>> = BTreeMap::new();
     for install in &state.installs {
-        sets.entry(&install.set).or_default().push(DesiredInstall { dest: install.dest.clone(), files: None, rest: rest(install) });
+        sets.entry(&install.set).or_default().push(DesiredInstall {
+            dest: install.dest.clone(),
+            files: None,
+            rest: Arc::new(rest(install)),
+        });
     }
     let set = |(name, installs): (&SetName, Vec<DesiredInstall>)| DesiredSet {
         name: name.clone(),
         source: SetSource::Directory("/source".parse().expect("a path")),
-        select: Select { only: Vec::new(), except: Vec::new() },
+        select: Arc::new(Select { only: Vec::new(), except: Vec::new() }),
         names: Vec::new(),
         accept: BTreeSet::new(),
         installs,

@@ -18,4 +18,4 @@ pub use name::{HookName, NameError, ServerName, SetName};
 pub use path::{AbsPath, PathError, RelPath};
 pub use secret::Secret;
 pub use ssh_key::{SshKey, SshKeyError, SshKeyId};
-pub use text::{escape, not_utf8, printable, printable_json, printable_yaml};
+pub use text::{escape, is_printable, not_utf8, printable, printable_json, printable_yaml};

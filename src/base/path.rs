@@ -1,5 +1,6 @@
 //! Paths without `.`, `..`, empty steps or control characters.
 
+use super::SetName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,21 +48,28 @@ impl RelPath {
     }
 }
 
+impl From<&SetName> for RelPath {
+    /// A name is one plain step.
+    fn from(name: &SetName) -> Self {
+        RelPath(name.as_str().to_owned())
+    }
+}
+
 impl FromStr for RelPath {
     type Err = PathError;
     fn from_str(text: &str) -> Result<Self, PathError> {
-        let shown = super::printable(text);
+        let shown = || super::printable(text);
         if text.is_empty() || text.starts_with('/') {
-            return Err(PathError(format!("not a relative path: {shown:?}")));
+            return Err(PathError(format!("not a relative path: {:?}", shown())));
         }
-        if shown != text {
-            return Err(PathError(format!("a file name holds a control character: {shown}")));
+        if !super::is_printable(text) {
+            return Err(PathError(format!("a file name holds a control character: {}", shown())));
         }
         if text.split('/').any(|step| step.is_empty() || step == "." || step == "..") {
-            return Err(PathError(format!("a file name holds an empty step, . or ..: {shown}")));
+            return Err(PathError(format!("a file name holds an empty step, . or ..: {}", shown())));
         }
         if text.len() > 1024 || text.split('/').any(|step| step.len() > 255) {
-            return Err(PathError(format!("a file name is too long: {shown}")));
+            return Err(PathError(format!("a file name is too long: {}", shown())));
         }
         Ok(RelPath(text.to_owned()))
     }
@@ -92,7 +100,7 @@ impl AbsPath {
     /// This path with a relative one below it.
     #[must_use]
     pub fn join(&self, below: &RelPath) -> AbsPath {
-        AbsPath(format!("{}/{}", self.0.trim_end_matches('/'), below.as_str()))
+        AbsPath([self.0.trim_end_matches('/'), "/", below.as_str()].concat())
     }
 
     /// Whether `self` is `other` or lies below it.
@@ -109,17 +117,17 @@ impl AbsPath {
 impl FromStr for AbsPath {
     type Err = PathError;
     fn from_str(text: &str) -> Result<Self, PathError> {
-        let shown = super::printable(text);
+        let shown = || super::printable(text);
         if !text.starts_with('/') {
-            return Err(PathError(format!("not an absolute path: {shown:?}")));
+            return Err(PathError(format!("not an absolute path: {:?}", shown())));
         }
-        if shown != text {
-            return Err(PathError(format!("a path holds a control character: {shown}")));
+        if !super::is_printable(text) {
+            return Err(PathError(format!("a path holds a control character: {}", shown())));
         }
         let mut out = String::with_capacity(text.len());
         for step in text.split('/').filter(|step| !step.is_empty() && *step != ".") {
             if step == ".." {
-                return Err(PathError(format!("a path holds ..: {shown}")));
+                return Err(PathError(format!("a path holds ..: {}", shown())));
             }
             out.push('/');
             out.push_str(step);

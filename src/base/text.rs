@@ -6,8 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 /// `text` without anything a terminal would act on, and without what reorders or hides what stands beside it: control
 /// characters and the Unicode direction and format controls are shown as `\u{…}`, a line break as `\n`.
 pub fn printable(text: &str) -> String {
-    // Nearly everything.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_printable(text) {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len());
@@ -15,6 +14,12 @@ pub fn printable(text: &str) -> String {
         if is_plain(c) { out.push(c) } else { out.extend(c.escape_default()) }
     }
     out
+}
+
+/// Whether [`printable`] changes nothing of it.
+pub fn is_printable(text: &str) -> bool {
+    // Nearly everything is ASCII.
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || text.chars().all(is_plain)
 }
 
 /// A file name of any bytes as printable text: bytes that are not UTF-8 are shown as `\xNN`.

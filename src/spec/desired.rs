@@ -5,6 +5,7 @@ use crate::base::{AbsPath, HookName, KeyFingerprint, Mode, RelPath, SetName};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// This host's part of the spec, every default filled in. Order is the spec's.
@@ -79,7 +80,7 @@ pub struct DesiredSet {
     /// Where it comes from.
     pub source: SetSource,
     /// Which files of the source belong to it.
-    pub select: Select,
+    pub select: Arc<Select>,
     /// Names the leaf must cover.
     pub names: Vec<String>,
     /// Which refusals the operator waived.
@@ -112,7 +113,7 @@ pub struct PatternSet {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SetTemplate {
     /// See [`DesiredSet::select`].
-    pub select: Select,
+    pub select: Arc<Select>,
     /// See [`DesiredSet::names`].
     pub names: Vec<String>,
     /// See [`DesiredSet::accept`].
@@ -129,7 +130,7 @@ pub struct InstallTemplate {
     /// `(file name, parts)`, `{name}` not yet replaced; `None`: every file, same name.
     pub files: Option<Vec<(String, Vec<RelPath>)>>,
     /// Everything else.
-    pub rest: InstallRest,
+    pub rest: Arc<InstallRest>,
 }
 
 /// One place on this host where a set is put.
@@ -140,7 +141,7 @@ pub struct DesiredInstall {
     /// What is made of the set's files; `None`: every file, same name.
     pub files: Option<Vec<FileRule>>,
     /// Everything else.
-    pub rest: InstallRest,
+    pub rest: Arc<InstallRest>,
 }
 
 /// What does not depend on the set's name.

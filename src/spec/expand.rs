@@ -4,6 +4,7 @@ use super::{Desired, DesiredInstall, DesiredSet, FileRule, Hook, InstallTemplate
 use crate::base::{AbsPath, ContentHash, Error, ErrorKind, KeyFingerprint, PathError, RelPath, SetName};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What stands for a set's name in `dest` and `files`.
 pub(super) const NAME: &str = "{name}";
@@ -20,12 +21,11 @@ impl PatternSet {
     pub fn expand(&self, name: &SetName) -> Result<DesiredSet, Error> {
         let wrong =
             |error: &dyn std::fmt::Display| Error::new(ErrorKind::Spec, name.as_str(), format!("from pattern {}: {error}", self.name));
-        let below: RelPath = name.as_str().parse().map_err(|e| wrong(&e))?;
         let installs = self.template.installs.iter().map(|install| install.expand(name));
         Ok(DesiredSet {
             name: name.clone(),
-            source: self.parent.join(&below),
-            select: self.template.select.clone(),
+            source: self.parent.join(&RelPath::from(name)),
+            select: Arc::clone(&self.template.select),
             names: self.template.names.clone(),
             accept: self.template.accept.clone(),
             installs: installs.collect::<Result<_, _>>().map_err(|e| wrong(&e))?,
@@ -57,7 +57,7 @@ impl InstallTemplate {
             Ok(FileRule { name: file.replace(NAME, name.as_str()).parse()?, parts: parts.collect::<Result<_, _>>()? })
         };
         let files = self.files.as_ref().map(|files| files.iter().map(rule).collect::<Result<_, PathError>>()).transpose()?;
-        Ok(DesiredInstall { dest, files, rest: self.rest.clone() })
+        Ok(DesiredInstall { dest, files, rest: Arc::clone(&self.rest) })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where paths lead to, as far as nobody but root and the running user has a say in it.
 
 use super::surroundings::{Found, FoundKind, Surroundings};
+use super::together::upward;
 use crate::base::AbsPath;
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
 /// As many links as the kernel follows on one path (path_resolution(7)).
@@ -17,8 +18,9 @@ const MOST_LINKS: u32 = 40;
 pub struct Real<'a> {
     surroundings: &'a Surroundings,
     /// Paths with all links followed; nothing where they do not exist.
-    paths: HashMap<PathBuf, Option<PathBuf>>,
-    seen: HashMap<PathBuf, Option<Found>>,
+    paths: HashMap<String, Option<PathBuf>>,
+    /// By path; as text, since a `Path` is hashed step by step.
+    seen: HashMap<OsString, Option<Found>>,
 }
 
 impl<'a> Real<'a> {
@@ -34,15 +36,18 @@ impl<'a> Real<'a> {
 
     /// The deepest part of `path` that exists: with links followed, and as it is written.
     pub fn deepest<'p>(&mut self, path: &'p AbsPath) -> Option<(PathBuf, &'p Path)> {
-        let unknown: Vec<&Path> = path.as_path().ancestors().take_while(|up| !self.paths.contains_key(*up)).collect();
+        let unknown: Vec<&str> = upward(path.as_str()).take_while(|up| !self.paths.contains_key(*up)).collect();
         for up in unknown.into_iter().rev() {
-            let real = match (up.parent(), up.file_name()) {
-                (Some(parent), Some(name)) => self.paths.get(parent).cloned().flatten().and_then(|parent| self.step(&parent, name, &mut 0)),
-                _ => Some(up.to_owned()),
+            let real = match up.rsplit_once('/').filter(|(_, name)| !name.is_empty()) {
+                Some((parent, name)) => {
+                    let parent = if parent.is_empty() { "/" } else { parent };
+                    self.paths.get(parent).cloned().flatten().and_then(|parent| self.step(&parent, OsStr::new(name), &mut 0))
+                }
+                None => Some(PathBuf::from(up)),
             };
             self.paths.insert(up.to_owned(), real);
         }
-        path.as_path().ancestors().find_map(|up| Some((self.paths.get(up)?.clone()?, up)))
+        upward(path.as_str()).find_map(|up| Some((self.paths.get(up)?.clone()?, Path::new(up))))
     }
 
     /// Where a path that exists leads.
@@ -77,8 +82,12 @@ impl<'a> Real<'a> {
     }
 
     fn look(&mut self, path: &Path) -> Option<Found> {
-        let look = self.surroundings.look;
-        *self.seen.entry(path.to_owned()).or_insert_with(|| look(path))
+        if let Some(found) = self.seen.get(path.as_os_str()) {
+            return *found;
+        }
+        let found = (self.surroundings.look)(path);
+        self.seen.insert(path.as_os_str().to_owned(), found);
+        found
     }
 
     pub(super) fn inode(&mut self, path: &Path) -> Option<(u64, u64)> {

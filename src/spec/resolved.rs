@@ -189,7 +189,7 @@ struct LimitsOut {
 fn defaults_out(loaded: &Loaded) -> DefaultsOut<'_> {
     let of_sets = loaded.desired.sets.iter().flat_map(|set| set.installs.iter().map(|install| &install.rest));
     let of_patterns = loaded.desired.patterns.iter().flat_map(|set| set.template.installs.iter().map(|install| &install.rest));
-    let rests: Vec<&InstallRest> = of_sets.chain(of_patterns).collect();
+    let rests: Vec<&InstallRest> = of_sets.chain(of_patterns).map(AsRef::as_ref).collect();
     // Whatever an install does not name itself comes from the one `defaults`, so any of them shows it. Who runs certsync
     // on another host is not known here.
     let known = |name: &&str| !name.is_empty();
@@ -201,13 +201,13 @@ fn defaults_out(loaded: &Loaded) -> DefaultsOut<'_> {
 }
 
 fn set_out<'a>(fleet: Option<&'a Fleet>, set: &'a DesiredSet) -> CertOut<'a> {
-    let template = (&set.select, set.names.as_slice(), &set.accept);
+    let template = (&*set.select, set.names.as_slice(), &set.accept);
     let installs = set.installs.iter().map(install_of_set).collect();
     cert_out(fleet, &set.name, (&set.source, EntryKind::Set), template, installs)
 }
 
 fn pattern_out<'a>(fleet: Option<&'a Fleet>, set: &'a PatternSet) -> CertOut<'a> {
-    let template = (&set.template.select, set.template.names.as_slice(), &set.template.accept);
+    let template = (&*set.template.select, set.template.names.as_slice(), &set.template.accept);
     let installs = set.template.installs.iter().map(install_of_pattern).collect();
     cert_out(fleet, &set.name, (&set.parent, EntryKind::Pattern), template, installs)
 }

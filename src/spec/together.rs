@@ -3,8 +3,12 @@
 use super::expand::NAME;
 use super::{DesiredInstall, DesiredSet};
 use crate::base::{AbsPath, Error, ErrorKind, SetName};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+
+/// certsync's own folder in a `dest`.
+const META: &str = ".certsync";
 
 /// An install: which set of the list, which of its installs.
 type At = (usize, usize);
@@ -107,12 +111,12 @@ fn installs(sets: &[DesiredSet]) -> impl Iterator<Item = (At, &DesiredSet, &Desi
 }
 
 /// A path in which `{name}` still stands means another path for each set: it clashes only within its pattern.
-fn key(set: &DesiredSet, path: String) -> String {
-    if path.contains(NAME) { format!("{}\0{path}", set.name) } else { path }
+fn key<'a>(set: &DesiredSet, path: &'a str) -> Cow<'a, str> {
+    if path.contains('{') && path.contains(NAME) { Cow::Owned(format!("{}\0{path}", set.name)) } else { Cow::Borrowed(path) }
 }
 
 fn same_names(sets: &[DesiredSet], found: &mut Vec<Clash>) {
-    let mut first: HashMap<&SetName, usize> = HashMap::new();
+    let mut first: HashMap<&SetName, usize> = HashMap::with_capacity(sets.len());
     for (index, set) in sets.iter().enumerate() {
         match first.entry(&set.name) {
             Entry::Vacant(free) => {
@@ -123,18 +127,20 @@ fn same_names(sets: &[DesiredSet], found: &mut Vec<Clash>) {
     }
 }
 
-fn shared_dests(sets: &[DesiredSet], found: &mut Vec<Clash>) -> HashMap<String, At> {
-    let mut first: HashMap<String, At> = HashMap::new();
+fn shared_dests<'a>(sets: &'a [DesiredSet], found: &mut Vec<Clash>) -> HashMap<Cow<'a, str>, At> {
+    let mut first: HashMap<Cow<'a, str>, At> = HashMap::with_capacity(sets.len());
     let mut own: HashMap<(usize, &str), At> = HashMap::new();
     for (at, set, install) in installs(sets) {
-        if install.dest.steps().any(|step| step == ".certsync") {
+        if install.dest.as_str().contains(META) && install.dest.steps().any(|step| step == META) {
             found.push(Clash { at, other: None, what: Conflict::Inside(install.dest.clone()) });
         }
-        if let Some(other) = own.insert((at.0, install.dest.as_str()), at) {
+        if set.installs.len() > 1
+            && let Some(other) = own.insert((at.0, install.dest.as_str()), at)
+        {
             found.push(Clash { at, other: Some(other), what: Conflict::SameDest });
             continue;
         }
-        match first.entry(key(set, install.dest.to_string())) {
+        match first.entry(key(set, install.dest.as_str())) {
             Entry::Vacant(free) => {
                 free.insert(at);
             }
@@ -165,7 +171,7 @@ fn shared_files(sets: &[DesiredSet], found: &mut Vec<Clash>) -> HashMap<String, 
     for (at, set, install) in installs(sets) {
         for rule in install.files.iter().flatten() {
             let path = install.dest.join(&rule.name).to_string();
-            match first.entry(key(set, path.clone())) {
+            match first.entry(key(set, &path).into_owned()) {
                 Entry::Vacant(free) => {
                     free.insert(at);
                 }
@@ -188,7 +194,7 @@ fn files_as_directories(sets: &[DesiredSet], files: &HashMap<String, At>, found:
         return;
     }
     for (at, set, install) in installs(sets) {
-        let blocked = |path: &str| files.get(&key(set, path.to_owned())).map(|other| (path.to_owned(), *other));
+        let blocked = |path: &str| files.get(&*key(set, path)).map(|other| (path.to_owned(), *other));
         let mut hit = upward(install.dest.as_str()).find_map(blocked);
         for rule in install.files.iter().flatten() {
             let path = install.dest.join(&rule.name);
@@ -198,23 +204,52 @@ fn files_as_directories(sets: &[DesiredSet], files: &HashMap<String, At>, found:
     }
 }
 
-fn overlaps(sets: &[DesiredSet], dests: &HashMap<String, At>, found: &mut Vec<Clash>) {
-    let mut sources: HashMap<&str, usize> = HashMap::new();
+fn overlaps(sets: &[DesiredSet], dests: &HashMap<Cow<'_, str>, At>, found: &mut Vec<Clash>) {
+    let mut sources: HashMap<&str, usize> = HashMap::with_capacity(sets.len());
+    let mut different = Vec::with_capacity(sets.len());
     for (index, set) in sets.iter().enumerate() {
-        if let Some(source) = set.source.directory() {
-            sources.entry(source.as_str()).or_insert(index);
+        if let Some(source) = set.source.directory()
+            && let Entry::Vacant(free) = sources.entry(source.as_str())
+        {
+            free.insert(index);
+            different.push((source.as_str(), index));
         }
     }
     let clash = |at, source: usize| {
         let path = sets[source].source.directory().cloned()?;
         Some(Clash { at, other: Some((source, 0)), what: Conflict::Source(path) })
     };
+    let mut above = Above::new(|path: &str| sources.get(path).copied());
     for (at, _, install) in installs(sets) {
-        found.extend(upward(install.dest.as_str()).find_map(|up| sources.get(up)).and_then(|source| clash(at, *source)));
+        let dest = install.dest.as_str();
+        found.extend(sources.get(dest).copied().or_else(|| above.find(dest)).and_then(|source| clash(at, source)));
     }
-    for (source, index) in &sources {
+    let mut above = Above::new(|path: &str| dests.get(path).copied());
+    for (source, index) in different {
         // Equal paths were found above.
-        found.extend(upward(source).skip(1).find_map(|up| dests.get(up)).and_then(|at| clash(*at, *index)));
+        found.extend(above.find(source).and_then(|at| clash(at, index)));
+    }
+}
+
+/// What is known of the nearest directory above a path of which something is known. Most paths lie beside the one asked about before.
+struct Above<'p, V, F> {
+    known: F,
+    last: Option<(&'p str, Option<V>)>,
+}
+
+impl<'p, V: Copy, F: Fn(&str) -> Option<V>> Above<'p, V, F> {
+    fn new(known: F) -> Self {
+        Above { known, last: None }
+    }
+
+    fn find(&mut self, path: &'p str) -> Option<V> {
+        let parent = upward(path).nth(1)?;
+        if let Some((_, answer)) = self.last.filter(|(last, _)| *last == parent) {
+            return answer;
+        }
+        let answer = upward(parent).find_map(&self.known);
+        self.last = Some((parent, answer));
+        answer
     }
 }
 

@@ -9,6 +9,7 @@ use certsync::plan::{Diffed, FileSource, InstallPlan, Situation, Wanted, WantedF
 use certsync::spec::{DesiredInstall, InstallRest, Layout, Named, Owner, Prune};
 use certsync::state::{GenerationState, Inode, InstallState};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A key that must never be shown.
 pub const KEY: &str = include_str!("../../fixtures/leaf.key");
@@ -162,7 +163,7 @@ impl Host<'_> {
             hooks: Vec::new(),
             named: Named { owner: self.flag(2), group: self.flag(3), dir_mode: self.flag(4) },
         };
-        DesiredInstall { dest: self.dest(), files: None, rest }
+        DesiredInstall { dest: self.dest(), files: None, rest: Arc::new(rest) }
     }
 
     fn wanted(&self) -> Vec<WantedFile> {

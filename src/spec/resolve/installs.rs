@@ -10,6 +10,7 @@ use super::Context;
 use super::accounts::nobody;
 use super::sets::SetPlace;
 use crate::base::{AbsPath, HookName, Mode, RelPath, SetName};
+use std::sync::Arc;
 
 /// Former generations kept where the spec says nothing.
 const KEEP: u32 = 2;
@@ -83,7 +84,7 @@ fn install(context: &Context<'_>, written: &Written<'_>, frame: &Frame<'_>) -> O
     if let Some(dest) = dest.as_ref().filter(|dest| frame.is_pattern && !dest.contains(NAME)) {
         check_pattern(context, written, dest, files.as_deref(), places.as_deref().unwrap_or_default());
     }
-    let template = InstallTemplate { dest: dest?, files, rest };
+    let template = InstallTemplate { dest: dest?, files, rest: Arc::new(rest) };
     (whose == Whose::OfThisHost).then(|| (template, Place { dest: written.dest_pos, files: places.unwrap_or_default() }))
 }
 

@@ -15,6 +15,7 @@ use super::topology::{Role, Topology};
 use super::{Context, Named};
 use crate::base::{AbsPath, HookName, SetName};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// This host's sets, and where each part of them is written.
 pub(super) struct Sets {
@@ -73,7 +74,7 @@ pub(super) fn resolve(
         let is_pattern = source.as_ref().is_some_and(|source| source.kind == EntryKind::Pattern);
         let frame = Frame { hooks: &known, is_pattern, may_be_empty: way.is_some(), is_here: &is_here };
         let (templates, places) = installs::resolve(context, key, spec, &frame);
-        let template = SetTemplate { select: select(spec), names: names(spec), accept: accept(spec), installs: templates };
+        let template = SetTemplate { select: Arc::new(select(spec)), names: names(spec), accept: accept(spec), installs: templates };
         let place = SetPlace { source: spec.source.pos(), installs: places };
         let (Some(name), Some(Source { at, kind })) = (key.value(), source) else { continue };
         let role = way.as_ref().map_or(Role::Origin, |(_, way)| way.role);
