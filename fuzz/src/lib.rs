@@ -7,3 +7,4 @@ pub mod plan;
 pub mod shown;
 pub mod spec;
 pub mod state;
+pub mod wire;
