@@ -49,7 +49,22 @@ fn no_command_shows_help_and_exits_1() {
 #[test]
 fn help_and_version_are_answers() {
     Test::new().args(["--version"]).stdout(concat!("certsync ", env!("CARGO_PKG_VERSION"), "\n")).run();
-    for command in ["plan", "apply", "validate", "spec", "status", "rollback", "remove", "deploy-hook", "schema", "completions", "man"] {
+    for command in [
+        "plan",
+        "apply",
+        "validate",
+        "spec",
+        "status",
+        "rollback",
+        "remove",
+        "deploy-hook",
+        "keygen",
+        "authorized-keys",
+        "known-hosts",
+        "schema",
+        "completions",
+        "man",
+    ] {
         Test::new().args([command, "--help"]).stdout_has(&format!("Usage: certsync {command}")).run();
     }
 }
@@ -58,7 +73,7 @@ fn help_and_version_are_answers() {
 fn help_hides_what_is_not_supported_yet() {
     let help = Test::new().args(["--help"]).any_stdout().run().stdout;
     let apply = Test::new().args(["apply", "--help"]).any_stdout().run().stdout;
-    for hidden in ["gate", "trigger", "keygen", "authorized-keys", "known-hosts"] {
+    for hidden in ["gate", "trigger"] {
         assert!(!help.contains(hidden), "{hidden} in {help}");
     }
     for hidden in ["--limit", "--refresh", "--now", "--new-revisions"] {
@@ -119,9 +134,6 @@ fn what_belongs_to_the_fleet_is_not_supported_yet() {
     for (args, what, status) in [
         (&["gate", "--peer", "a", "--key", "SHA256:x"][..], "certsync gate", 1),
         (&["trigger", "--wait", "web1"][..], "certsync trigger", 1),
-        (&["keygen", "--next"][..], "certsync keygen", 1),
-        (&["authorized-keys", "--write", "f"][..], "certsync authorized-keys", 1),
-        (&["known-hosts"][..], "certsync known-hosts", 1),
         (&["plan", "--remote"][..], "--remote", 1),
         (&["apply", "--limit", "web1,web2"][..], "--limit", 1),
         (&["apply", "--refresh"][..], "--refresh", 1),
@@ -249,8 +261,11 @@ fn the_manual_has_a_page_for_each_command() {
         pages,
         [
             "certsync-apply.1",
+            "certsync-authorized-keys.1",
             "certsync-completions.1",
             "certsync-deploy-hook.1",
+            "certsync-keygen.1",
+            "certsync-known-hosts.1",
             "certsync-man.1",
             "certsync-plan.1",
             "certsync-remove.1",

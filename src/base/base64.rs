@@ -1,9 +1,9 @@
-//! Base64 (RFC 4648, section 4), of what is not secret: fingerprints and public keys.
+//! Base64 (RFC 4648, section 4). What is made of a secret is one too: its holder wipes it.
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// The bytes in base64, without padding.
-pub(super) fn encode(bytes: &[u8]) -> String {
+/// The bytes in base64, without padding. The text never grows beyond the room that is made for it, which would leave a copy.
+pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let bits = chunk.iter().fold(0u32, |acc, byte| (acc << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
@@ -13,7 +13,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// The bytes in base64, padded to a multiple of four characters.
-pub(super) fn encode_padded(bytes: &[u8]) -> String {
+pub fn encode_padded(bytes: &[u8]) -> String {
     let mut out = encode(bytes);
     while !out.len().is_multiple_of(4) {
         out.push('=');
@@ -22,7 +22,7 @@ pub(super) fn encode_padded(bytes: &[u8]) -> String {
 }
 
 /// The bytes that `text` stands for, padded in full or not at all. Each value has one such text only: bits that are left over must be zero.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     let body = text.trim_end_matches('=');
     if body.len() % 4 == 1 || (body.len() != text.len() && (text.len() - body.len() > 2 || !text.len().is_multiple_of(4))) {
         return None;

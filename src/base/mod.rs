@@ -1,6 +1,6 @@
 //! Types that cannot be wrong: parsed once at the edge, believed everywhere else.
 
-mod base64;
+pub mod base64;
 mod digest;
 mod error;
 mod mode;

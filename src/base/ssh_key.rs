@@ -56,6 +56,22 @@ pub struct SshKey {
 }
 
 impl SshKey {
+    /// The Ed25519 key of these 32 bytes (RFC 8709).
+    pub fn ed25519(public: &[u8; 32]) -> SshKey {
+        const KIND: &str = "ssh-ed25519";
+        let mut blob = Vec::new();
+        for part in [KIND.as_bytes(), public] {
+            blob.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            blob.extend_from_slice(part);
+        }
+        SshKey { kind: KIND, blob }
+    }
+
+    /// Its bytes as they stand in a line in base64.
+    pub fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
     /// Its type, as `ssh-ed25519`.
     pub fn algorithm(&self) -> &'static str {
         self.kind

@@ -104,15 +104,23 @@ pub enum Command {
     /// Signal the hosts below.
     #[command(hide = true)]
     Trigger(LaterArgs),
-    /// Make this host's key pair.
-    #[command(hide = true)]
-    Keygen(LaterArgs),
-    /// Print this host's authorized_keys lines.
-    #[command(hide = true, name = "authorized-keys")]
-    AuthorizedKeys(LaterArgs),
-    /// Print this host's known_hosts lines.
-    #[command(hide = true, name = "known-hosts")]
-    KnownHosts(LaterArgs),
+    /// Make this host's own SSH key, and print its public half
+    ///
+    /// The private half stays in the state directory. A key that is there is never overwritten. Rotation without a gap: `keygen --next`; add
+    /// what it prints to this host's `public_key` in the spec, and have the other hosts run `authorized-keys --write`; `keygen --activate`;
+    /// then take the former key out of the spec.
+    Keygen(KeygenArgs),
+    /// Print the lines of authorized_keys that let other hosts in
+    ///
+    /// Each lets its key talk to certsync here and do nothing else.
+    ///
+    /// Without a list of its own, sshd can ask for each key: `AuthorizedKeysCommand /usr/bin/certsync authorized-keys --spec SPEC --state-dir
+    /// DIR --for-key %f`.
+    #[command(name = "authorized-keys")]
+    AuthorizedKeys(AuthorizedKeysArgs),
+    /// Print the lines of known_hosts for other hosts
+    #[command(name = "known-hosts")]
+    KnownHosts(KnownHostsArgs),
 }
 
 /// Where the spec is.
@@ -382,6 +390,42 @@ pub struct ManArgs {
     /// Write one page per command into this directory instead
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// `certsync keygen`.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// Make the key that is going to be used, beside the one in use
+    #[arg(long)]
+    pub next: bool,
+    /// Take the next key into use; the former one is kept as `previous`
+    #[arg(long, conflicts_with = "next")]
+    pub activate: bool,
+}
+
+/// `certsync authorized-keys`.
+#[derive(Debug, Args)]
+pub struct AuthorizedKeysArgs {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: SpecFlag,
+    /// Keep the lines as a block in this file, every other line as it is
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Print the line of this key only, given as type and base64 or as fingerprint; nothing where it is not to be let in
+    #[arg(long, value_name = "KEY", num_args = 1..=2, conflicts_with = "write")]
+    pub for_key: Vec<String>,
+}
+
+/// `certsync known-hosts`.
+#[derive(Debug, Args)]
+pub struct KnownHostsArgs {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: SpecFlag,
+    /// Keep the lines as a block in this file, every other line as it is
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
 }
 
 /// What a later command was given; not looked at.

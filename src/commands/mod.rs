@@ -3,10 +3,14 @@
 //! stdout carries the answer and nothing else; errors, logs and progress go to stderr.
 
 mod apply;
+mod authorized_keys;
 mod checks;
 mod cli;
 mod deploy_hook;
 mod exit;
+mod keygen;
+mod known_hosts;
+mod lines;
 mod logs;
 pub mod options;
 mod output;
@@ -78,9 +82,9 @@ fn dispatch(cli: &Cli) -> u8 {
         Command::Man(args) => pages::man(args, &output),
         Command::Gate(_) => later("certsync gate"),
         Command::Trigger(_) => later("certsync trigger"),
-        Command::Keygen(_) => later("certsync keygen"),
-        Command::AuthorizedKeys(_) => later("certsync authorized-keys"),
-        Command::KnownHosts(_) => later("certsync known-hosts"),
+        Command::Keygen(args) => keygen::run(&cli.global, args, &output),
+        Command::AuthorizedKeys(args) => authorized_keys::run(&cli.global, args, &output),
+        Command::KnownHosts(args) => known_hosts::run(&cli.global, args, &output),
     };
     let exit = done.unwrap_or_else(|stop| {
         stop.print();

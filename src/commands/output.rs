@@ -57,6 +57,11 @@ impl Output {
         }
     }
 
+    /// Whether text that only people want is written.
+    pub(super) fn speaks(&self) -> bool {
+        self.voice == Voice::Normal
+    }
+
     /// Whether everything was written. A reader that went away (`certsync plan | head`) has had enough, which is no error.
     pub(super) fn close(&self) -> Result<(), Error> {
         match self.failed.borrow().as_ref() {

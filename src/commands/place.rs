@@ -68,7 +68,8 @@ pub(super) fn input(place: &SpecPlace) -> SpecInput<'_> {
     }
 }
 
-fn state_dir(global: &GlobalArgs) -> Result<AbsPath> {
+/// The state directory.
+pub(super) fn state_dir(global: &GlobalArgs) -> Result<AbsPath> {
     if let Some(dir) = global.state_dir.clone().or_else(|| from_environment("CERTSYNC_STATE_DIR").map(PathBuf::from)) {
         return absolute(&dir, ErrorKind::Usage);
     }

@@ -1,9 +1,14 @@
 //! The other hosts: who may do what, the conversation between two of them, the far end, and passing on.
 
+pub mod authorized_keys;
+pub mod block;
+pub mod carrier;
 pub mod contact;
 pub mod due;
 pub mod fetch;
 pub mod gate;
+pub mod key_pair;
+pub mod known_hosts;
 pub mod may;
 pub mod own;
 pub mod runner;

@@ -14,7 +14,7 @@ mod standing;
 mod store;
 mod sweep;
 #[cfg(test)]
-mod test_dir;
+pub(crate) mod test_dir;
 mod trail;
 pub mod turn;
 mod types;
