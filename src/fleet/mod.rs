@@ -11,5 +11,6 @@ pub mod key_pair;
 pub mod known_hosts;
 pub mod may;
 pub mod own;
+pub mod rollout;
 pub mod runner;
 pub mod wire;
