@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use super::file::{Durability, write_atomic};
+pub use super::file::{Durability, write_atomic, write_atomic_parts};
 pub use super::stat::{Kind, Stat};
 
 /// An open directory: every operation takes one name within it.

@@ -34,8 +34,13 @@ pub enum Durability {
 /// Replaces (or makes) the file `name` as a whole: written under a temporary name, then renamed. It belongs to the running
 /// user and group.
 pub fn write_atomic(dir: &Dir, name: &OsStr, bytes: &[u8], mode: Mode, durability: Durability) -> io::Result<()> {
+    write_atomic_parts(dir, name, &[bytes], mode, durability)
+}
+
+/// [`write_atomic`] of what is not in one piece.
+pub fn write_atomic_parts(dir: &Dir, name: &OsStr, parts: &[&[u8]], mode: Mode, durability: Durability) -> io::Result<()> {
     let temporary = OsString::from(unique(".new-"));
-    dir.create_file(&temporary, bytes, (geteuid().as_raw(), getegid().as_raw()), mode)?;
+    dir.create_file_of_parts(&temporary, parts, (geteuid().as_raw(), getegid().as_raw()), mode)?;
     let synced = match durability {
         Durability::OnDisk => dir.sync_file(&temporary),
         Durability::Eventually => Ok(()),
@@ -58,8 +63,12 @@ impl Dir {
     ///
     /// The SELinux label is the one the kernel derives from this directory.
     pub fn create_file(&self, name: &OsStr, bytes: &[u8], owner: (u32, u32), mode: Mode) -> io::Result<()> {
+        self.create_file_of_parts(name, &[bytes], owner, mode)
+    }
+
+    fn create_file_of_parts(&self, name: &OsStr, parts: &[&[u8]], owner: (u32, u32), mode: Mode) -> io::Result<()> {
         let fd = openat(self.fd(), step(name)?, CREATE, Bits::S_IRUSR | Bits::S_IWUSR)?;
-        let done = fill(fd, bytes, owner, mode);
+        let done = fill(fd, parts, owner, mode);
         if done.is_err() {
             // The first error is the one to hear.
             let _ = self.unlink(name);
@@ -170,9 +179,9 @@ impl Dir {
     }
 }
 
-fn fill(fd: OwnedFd, bytes: &[u8], owner: (u32, u32), mode: Mode) -> io::Result<()> {
+fn fill(fd: OwnedFd, parts: &[&[u8]], owner: (u32, u32), mode: Mode) -> io::Result<()> {
     let mut file = File::from(fd);
-    file.write_all(bytes)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
     settle(OwnedFd::from(file), owner, mode)
 }
 

@@ -1,9 +1,9 @@
 //! `state.json`: loaded whole, written whole, durably.
 
-use super::asleep::{Asleep, names};
+use super::asleep::{Asleep, Joined, names};
 use super::{STATE_VERSION, State};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, SetName, printable};
-use crate::host::dir::{Durability, write_atomic};
+use crate::host::dir::{Durability, write_atomic_parts};
 use crate::host::{Dir, Kind, Stat, users};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -148,7 +148,7 @@ impl State {
     /// # Errors
     /// Kind `State`; the old file is then still whole.
     pub fn save(&self, dir: &Dir, at: &AbsPath) -> Result<()> {
-        let write = |bytes: Vec<u8>| write_atomic(dir, OsStr::new(FILE), &bytes, Mode::from_bits(0o600), Durability::OnDisk);
+        let write = |text: Joined<'_>| write_atomic_parts(dir, OsStr::new(FILE), &text.parts(), Mode::from_bits(0o600), Durability::OnDisk);
         self.asleep.join(self).and_then(write).map_err(|e| Error::io(ErrorKind::State, format!("{at}/{FILE}"), &e))
     }
 
