@@ -11,7 +11,7 @@ mod pairs;
 mod tree;
 
 use certsync::base::{AbsPath, ContentHash, Digest, Mode, RelPath, Secret, SetName};
-use certsync::collect::Accepted;
+use certsync::collect::{Accepted, Incoming};
 use certsync::host::{Dir, Kind, Stat, clock, users, walk};
 use certsync::material::{FileKind, Judging, Material, SetFacts, judge};
 use certsync::observe::{Depth, How, observe};
@@ -159,6 +159,7 @@ impl Site {
             },
             named: None,
             quiet: &BTreeSet::new(),
+            incoming: &mut Incoming::default(),
             us: self.at.to_string(),
             now: clock::unix_seconds(),
             stored: Stored::Nothing,

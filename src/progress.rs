@@ -28,6 +28,8 @@ pub enum Kind {
     Staging,
     /// Hooks run.
     Hooks,
+    /// Servers below are served.
+    PassingOn,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Kind::Looking => "looking",
             Kind::Staging => "staging",
             Kind::Hooks => "hooks",
+            Kind::PassingOn => "servers",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Applied, Apply, fail, place, subject};
 use crate::base::{AbsPath, Error, ErrorKind, KeyFingerprint, SetName};
+use crate::collect::Incoming;
 use crate::host::{Dir, Entry, Kind, clock, unique};
 use crate::observe::{CURRENT, is_foreign_folder, is_leftover};
 use crate::plan::Outcome;
@@ -53,6 +54,7 @@ fn look_again(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveye
         look,
         named: Some(named),
         quiet: &BTreeSet::new(),
+        incoming: &mut Incoming::default(),
         us: apply.us.to_owned(),
         now: apply.now,
         stored: Stored::Nothing,

@@ -4,9 +4,9 @@ use super::read::refusal;
 use crate::base::{Error, ErrorKind, Result, SetName};
 use crate::collect::Accepted;
 use crate::material::{Judging, Material, judge};
-use crate::spec::{Desired, DesiredSet, SetSource};
+use crate::spec::{Accept, Desired, DesiredSet, SetSource};
 use crate::state::{SetState, State};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One set as it came, its digest verified.
 pub struct Received {
@@ -29,6 +29,18 @@ pub struct Incoming {
     pub renewed: BTreeMap<SetName, Renewal>,
     /// Sets that were refused, and why.
     pub refused: BTreeMap<SetName, Error>,
+    /// Whether the host above has said what it has: then what is recorded is what it has.
+    pub asked: Asked,
+}
+
+/// Whether a host above was asked and has answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// It was not, or has not.
+    #[default]
+    No,
+    /// It has.
+    Yes,
 }
 
 /// What a received version was to this host.
@@ -63,6 +75,18 @@ pub fn expected(desired: &Desired, name: &SetName, pattern: Option<&SetName>) ->
     }
 }
 
+/// Judges what came from another host, under what this host's spec says of the set. What is older is told by the revision: a rollback at
+/// the origin must come through.
+///
+/// # Errors
+/// Kind `Judgement`.
+pub fn judge_again(set: &DesiredSet, material: &Material, desired: &Desired, once: Option<&BTreeSet<Accept>>, now: i64) -> Result<()> {
+    let mut accept = set.accept.clone();
+    accept.extend(once.into_iter().flatten());
+    let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: None, now };
+    judge(material, &under).map_err(|refusals| refusal(set, &refusals))
+}
+
 /// Takes what came into `state`, where it may be used. The revision decides what is older: a lower one than the highest seen is refused.
 ///
 /// # Errors
@@ -90,11 +114,7 @@ pub fn admit(received: &Received, desired: &Desired, state: &mut State, once: &A
         known.revision = revision;
         return Ok(renumbered.then_some(Renewal::Renumbered));
     }
-    let mut accept = set.accept.clone();
-    accept.extend(once.get(name).into_iter().flatten());
-    // What is older is told by the revision; here a rollback at the origin must come through.
-    let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: None, now };
-    judge(&received.material, &under).map_err(|refusals| refusal(&set, &refusals))?;
+    judge_again(&set, &received.material, desired, once.get(name), now)?;
     let hold = state.sets.get(name).and_then(|known| known.hold.clone());
     let facts = received.material.facts().clone();
     let first = state.sets.insert(name.clone(), SetState { digest, revision, facts, judged, pattern: set.pattern.clone(), hold });

@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::options::ApplyOptions;
-use super::session::{Wish, in_turn, serve};
+use super::turns::{Wish, in_turn, serve};
 use crate::plan::Report;
 use crate::state::requests::Scope;
 
@@ -15,6 +15,8 @@ pub fn apply(options: &ApplyOptions) -> Result<Report, Stop> {
         whole: true,
         request: None,
         patience: options.run.lock_timeout,
+        others: options.run.others,
+        passing: options.passing.clone(),
         progress: options.run.progress,
     };
     let done = in_turn(&wish, |session, _| serve(session, &options.judging, Scope::All, options.run.progress))?;

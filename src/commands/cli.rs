@@ -1,7 +1,7 @@
 //! The command line: what can be written, and nothing of what it does.
 
 use super::values;
-use crate::base::SetName;
+use crate::base::{ServerName, SetName, SshKeyId};
 use crate::spec::Accept;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -98,12 +98,10 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
-    /// Answer another host.
-    #[command(hide = true)]
-    Gate(LaterArgs),
-    /// Signal the hosts below.
-    #[command(hide = true)]
-    Trigger(LaterArgs),
+    /// Answer another host; started by its line in authorized_keys
+    Gate(GateArgs),
+    /// Tell the hosts below that there is something new
+    Trigger(TriggerArgs),
     /// Make this host's own SSH key, and print its public half
     ///
     /// The private half stays in the state directory. A key that is there is never overwritten. Rotation without a gap: `keygen --next`; add
@@ -237,14 +235,14 @@ pub struct ApplyArgs {
     /// First wait a time below this one that is fixed by the host's name, so that many hosts do not start at once
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub splay: Option<Duration>,
-    /// Later.
-    #[arg(long, hide = true, value_name = "NAME,…")]
-    pub limit: Option<String>,
-    /// Later.
-    #[arg(long, hide = true)]
+    /// Serve only these of the hosts below
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub limit: Vec<ServerName>,
+    /// Ask even those of the hosts below that have acknowledged everything
+    #[arg(long)]
     pub refresh: bool,
-    /// Later.
-    #[arg(long, hide = true)]
+    /// Serve all hosts below at once, whatever rollout: says
+    #[arg(long)]
     pub now: bool,
     /// Later.
     #[arg(long, hide = true)]
@@ -390,6 +388,37 @@ pub struct ManArgs {
     /// Write one page per command into this directory instead
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// `certsync gate`.
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// The peer's name in the spec
+    #[arg(long, value_name = "NAME")]
+    pub peer: ServerName,
+    /// The fingerprint of the key that this line of authorized_keys is for
+    #[arg(long, value_name = "SHA256:…")]
+    pub key: SshKeyId,
+    /// The spec.
+    #[command(flatten)]
+    pub spec: SpecFlag,
+}
+
+/// `certsync trigger`.
+#[derive(Debug, Args)]
+pub struct TriggerArgs {
+    /// The hosts; all that are directly below and have certsync, where none is named
+    #[arg(value_name = "SERVER")]
+    pub servers: Vec<ServerName>,
+    /// The spec.
+    #[command(flatten)]
+    pub spec: SpecFlag,
+    /// Wait until they, and all hosts below them, have it, and tell how they stand
+    #[arg(long)]
+    pub wait: bool,
+    /// The answer.
+    #[command(flatten)]
+    pub answer: AnswerArgs,
 }
 
 /// `certsync keygen`.

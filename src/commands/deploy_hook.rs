@@ -2,7 +2,9 @@
 
 use super::Stop;
 use super::options::{DeployHookOptions, Judging};
-use super::session::{Pass, Session, Wish, in_turn, serve};
+use super::pass_on::Passing;
+use super::session::{Pass, Session};
+use super::turns::{Wish, in_turn, serve};
 use crate::base::{Error, ErrorKind, SetName, printable};
 use crate::collect::name_sets;
 use crate::host::source::same_directory;
@@ -38,6 +40,8 @@ pub fn deploy_hook(options: &DeployHookOptions) -> Result<Report, Stop> {
         whole: false,
         request: Some(scope.clone()),
         patience: options.run.lock_timeout,
+        others: options.run.others,
+        passing: Passing::default(),
         progress: options.run.progress,
     };
     let done = in_turn(&wish, |session, asked| serve(session, &judging, asked.and(scope.clone()), options.run.progress))?;

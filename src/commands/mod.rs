@@ -8,16 +8,18 @@ mod checks;
 mod cli;
 mod deploy_hook;
 mod exit;
+mod gate;
 mod keygen;
 mod known_hosts;
 mod lines;
 mod logs;
 pub mod options;
+mod others;
 mod output;
 mod pages;
+pub mod pass_on;
 mod place;
 mod plan;
-
 mod remove;
 mod reports;
 mod rollback;
@@ -26,6 +28,8 @@ mod session;
 mod spec;
 mod status;
 mod stop;
+mod trigger;
+mod turns;
 mod validate;
 mod values;
 
@@ -37,6 +41,7 @@ pub use rollback::rollback;
 pub use schema::schema_of;
 pub use status::status;
 pub use stop::Stop;
+pub use trigger::trigger;
 
 pub use cli::{Cli, SchemaOf};
 
@@ -80,11 +85,11 @@ fn dispatch(cli: &Cli) -> u8 {
         Command::Schema(args) => schema::run(args, &output),
         Command::Completions(args) => pages::completions(args, &output),
         Command::Man(args) => pages::man(args, &output),
-        Command::Gate(_) => later("certsync gate"),
-        Command::Trigger(_) => later("certsync trigger"),
         Command::Keygen(args) => keygen::run(&cli.global, args, &output),
         Command::AuthorizedKeys(args) => authorized_keys::run(&cli.global, args, &output),
         Command::KnownHosts(args) => known_hosts::run(&cli.global, args, &output),
+        Command::Gate(args) => gate::run(&cli.global, args),
+        Command::Trigger(args) => reports::trigger(&cli.global, args, &output),
     };
     let exit = done.unwrap_or_else(|stop| {
         stop.print();

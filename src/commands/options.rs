@@ -1,6 +1,7 @@
 //! What a command is asked for, read from the command line and the environment, every default filled in.
 
-use crate::base::{AbsPath, SetName};
+use crate::base::{AbsPath, ServerName, SetName};
+use crate::fleet::contact::Patience;
 use crate::progress::ProgressChoice;
 use crate::spec::Accept;
 use std::time::Duration;
@@ -116,6 +117,8 @@ pub struct ApplyOptions {
     pub judging: Judging,
     /// Locks and other hosts.
     pub run: RunOptions,
+    /// How it is passed on.
+    pub passing: super::pass_on::Passing,
 }
 
 /// What every command that changes the host takes.
@@ -174,6 +177,19 @@ pub struct DeployHookOptions {
     pub renewed: Vec<String>,
     /// Locks and other hosts.
     pub run: RunOptions,
+}
+
+/// `certsync trigger`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerOptions {
+    /// Where everything is.
+    pub place: Place,
+    /// The hosts; none: all that are directly below and have certsync.
+    pub servers: Vec<ServerName>,
+    /// For whom it is waited.
+    pub patience: Patience,
+    /// Progress on stderr.
+    pub progress: ProgressChoice,
 }
 
 /// `certsync status`.

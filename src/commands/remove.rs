@@ -2,7 +2,9 @@
 
 use super::Stop;
 use super::options::{Judging, RemoveOptions};
-use super::session::{Done, Session, Wish, in_turn};
+use super::pass_on::Passing;
+use super::session::Session;
+use super::turns::{Done, Wish, in_turn};
 use crate::apply::remove as delete;
 use crate::base::{AbsPath, Error, ErrorKind, SetName};
 use crate::collect::name_sets;
@@ -20,6 +22,8 @@ pub fn remove(options: &RemoveOptions) -> Result<Report, Stop> {
         whole: false,
         request: None,
         patience: options.run.lock_timeout,
+        others: options.run.others,
+        passing: Passing::default(),
         progress: options.run.progress,
     };
     let done = in_turn(&wish, |session, _| Ok(Done { report: removed(session, options)?, served: Scope::Sets(BTreeSet::new()) }))?;

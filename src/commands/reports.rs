@@ -1,14 +1,19 @@
 //! The commands that answer with a report: options from the command line, the call, the answer.
 
-use super::cli::{AnswerArgs, ApplyArgs, DeployHookArgs, Format, GlobalArgs, JudgeArgs, LockArgs, PlanArgs, RemoveArgs, RollbackArgs};
+use super::cli::{
+    AnswerArgs, ApplyArgs, DeployHookArgs, Format, GlobalArgs, JudgeArgs, LockArgs, PlanArgs, RemoveArgs, RollbackArgs, TriggerArgs,
+};
 use super::exit::{Exit, of_report};
 use super::options::{
     ApplyOptions, ContentCheck, DeployHookOptions, Judging, Others, Place, PlanOptions, RemoveOptions, Returned, RollbackOptions,
-    RollbackTo, RunOptions, StateChoice,
+    RollbackTo, RunOptions, StateChoice, TriggerOptions,
 };
 use super::output::{Output, print_error};
+use super::pass_on::{Passing, RolloutChoice};
 use super::{Stop, later, place};
 use crate::base::hex;
+use crate::fleet::contact::Patience;
+use crate::fleet::due::{Belief, Limit};
 use crate::host::users;
 use crate::plan::{Report, Tense, json, text};
 use crate::progress::ProgressChoice;
@@ -33,17 +38,32 @@ pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs, output: &Output) -> Res
 
 /// `certsync apply`.
 pub(super) fn apply(global: &GlobalArgs, args: &ApplyArgs, output: &Output) -> Result<Exit, Stop> {
-    let unknown =
-        [("--limit", args.limit.is_some()), ("--refresh", args.refresh), ("--now", args.now), ("--new-revisions", args.new_revisions)];
-    if let Some((flag, _)) = unknown.iter().find(|(_, given)| *given) {
-        return later(flag);
+    if args.new_revisions {
+        return later("--new-revisions");
     }
     answer(args.answer, Tense::Done, output, || {
         let place = place::of_path(global, &args.spec)?;
         if let Some(splay) = args.splay {
             wait(splay, &place);
         }
-        super::apply(&ApplyOptions { place, judging: judging(&args.judge), run: run(global, args.lock) })
+        let passing = Passing {
+            limit: if args.limit.is_empty() { Limit::All } else { Limit::Only(args.limit.iter().cloned().collect()) },
+            belief: if args.refresh { Belief::Nothing } else { Belief::Acknowledged },
+            rollout: if args.now { RolloutChoice::Ignored } else { RolloutChoice::AsSpec },
+        };
+        super::apply(&ApplyOptions { place, judging: judging(&args.judge), run: run(global, args.lock), passing })
+    })
+}
+
+/// `certsync trigger`.
+pub(super) fn trigger(global: &GlobalArgs, args: &TriggerArgs, output: &Output) -> Result<Exit, Stop> {
+    answer(args.answer, Tense::Done, output, || {
+        super::trigger(&TriggerOptions {
+            place: place::of_flag(global, &args.spec)?,
+            servers: args.servers.clone(),
+            patience: if args.wait { Patience::Tree } else { Patience::Usual },
+            progress: progress(global),
+        })
     })
 }
 

@@ -2,7 +2,9 @@
 
 use super::Stop;
 use super::options::{Judging, RollbackOptions, RollbackTo};
-use super::session::{Done, Session, Wish, in_turn, look, serve};
+use super::pass_on::Passing;
+use super::session::{Session, look};
+use super::turns::{Done, Wish, in_turn, serve};
 use crate::apply::restore;
 use crate::base::{Digest, Error, ErrorKind, SetName};
 use crate::material::Material;
@@ -22,6 +24,8 @@ pub fn rollback(options: &RollbackOptions) -> Result<Report, Stop> {
         whole: false,
         request: None,
         patience: options.run.lock_timeout,
+        others: options.run.others,
+        passing: Passing::default(),
         progress: options.run.progress,
     };
     let done = in_turn(&wish, |session, asked| {

@@ -6,22 +6,25 @@ use super::options::{ContentCheck, Judging, Place, Returned, StateChoice};
 use super::place::input;
 use crate::apply::{Apply, recover};
 use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Mode, Result, SetName};
-use crate::collect::{Accepted, Named, name_sets};
+use crate::collect::{Accepted, Incoming, Named, name_sets};
+use crate::fleet::own::Run;
 use crate::host::{Dir, Durability, Stat, clock, users, walk, write_atomic};
-use crate::plan::{Outcome, Phase, Report, Tense};
+use crate::plan::{Phase, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
-use crate::spec::{Desired, load};
-use crate::state::requests::{self, Request, Scope};
-use crate::state::turn::{Outcome as TurnOutcome, Turn, TurnGuard, again, take_free_turn, take_turn};
-use crate::state::{Belief, Cache, Common, State, Store, sweep};
+use crate::spec::{Desired, DesiredSet, load};
+use crate::state::requests::Scope;
+use crate::state::{Belief, Cache, Common, Offers, Standing, State, Store, share, sweep};
 use crate::survey::{Keep, Look, Retry, Sources, Stored, Survey, Surveyed, quiet_sets, remember};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::time::Duration;
 
 const CACHE: &str = "cache";
-const LAST_RUN: &str = "last-run";
-const LAST_SUCCESS: &str = "last-success";
+pub(super) const LAST_RUN: &str = "last-run";
+pub(super) const LAST_SUCCESS: &str = "last-success";
+/// How this host stood after the last run, for the hosts above.
+const STANDING: &str = "standing.json";
+/// Ten thousand sets stay below.
+const LARGEST_STANDING: u64 = 64 << 20;
 /// A cache of ten thousand sets is some 8 MiB.
 const LARGEST_CACHE: u64 = 1 << 30;
 
@@ -49,6 +52,13 @@ pub(super) struct Session {
     is_read: bool,
     /// What quiet sets depend on beside their files.
     identity: ContentHash,
+    /// What other hosts have brought.
+    pub incoming: Incoming,
+    /// Whether anything of it was put into the store.
+    pub stored: Stored,
+    /// Files of the inbox that were taken, to be removed once their content is safe.
+    pub taken: Vec<String>,
+    keep: Keep,
 }
 
 /// Whether sets that are as they were may be passed over.
@@ -60,12 +70,18 @@ pub(super) enum Pass {
     Nothing,
 }
 
-/// A survey of everything, with its sources, as `judging` says.
-pub(super) fn look(judging: &Judging, keep: Keep, progress: ProgressChoice) -> Look {
+/// Doors that are open for this run.
+pub(super) fn once(judging: &Judging) -> Accepted {
     let mut once = Accepted::new();
     for (set, word) in &judging.accept {
         once.entry(set.clone()).or_default().insert(*word);
     }
+    once
+}
+
+/// A survey of everything, with its sources, as `judging` says.
+pub(super) fn look(judging: &Judging, keep: Keep, progress: ProgressChoice) -> Look {
+    let once = once(judging);
     let retry = match judging.returned {
         Returned::Wait => Retry::OnChange,
         Returned::TryAgain => Retry::Now,
@@ -84,11 +100,17 @@ impl Session {
         let desired = desired(place)?;
         checks::state_dir_apart(&desired, &place.state_dir)?;
         let dir = walk::find_private(&place.state_dir)?;
-        Ok(Session::open(desired, place, dir, judging, pass)?)
+        let session = Session::open(desired, place, dir, judging, pass)?;
+        Ok(Session { keep: Keep::InMemory, ..session })
+    }
+
+    /// Whether nothing that comes may be written down.
+    pub fn keeps_in_memory(&self) -> bool {
+        self.keep == Keep::InMemory
     }
 
     /// Opens everything for a run that holds the lock.
-    fn working(place: &Place, judging: &Judging, pass: Pass) -> std::result::Result<Session, Stop> {
+    pub fn working(place: &Place, judging: &Judging, pass: Pass) -> std::result::Result<Session, Stop> {
         let desired = desired(place)?;
         checks::state_dir_apart(&desired, &place.state_dir)?;
         let dir = walk::open_private(&place.state_dir)?;
@@ -126,8 +148,12 @@ impl Session {
             quiet: BTreeSet::new(),
             is_read: false,
             identity,
+            incoming: Incoming::default(),
+            stored: Stored::Nothing,
+            taken: Vec::new(),
+            keep: Keep::InStore,
         };
-        if !session.is_state_known() {
+        if !session.is_state_known() || !session.is_passed_on() {
             session.cache.wake_all();
         } else if pass == Pass::Quiet && judging.accept.is_empty() && judging.state == StateChoice::Keep {
             session.pass_over_quiet();
@@ -142,6 +168,29 @@ impl Session {
     fn is_state_known(&self) -> bool {
         let state = self.dir.as_ref().and_then(State::stat);
         state.is_some_and(|state| self.cache.common().is_some_and(|common| common.holds(&self.identity, &state)))
+    }
+
+    /// Whether what may be passed on is written down, where this host is one of a fleet.
+    fn is_passed_on(&self) -> bool {
+        self.desired.fleet.is_none() || self.dir.as_ref().is_some_and(|dir| Offers::stat(dir).is_some() && self.last_standing().is_some())
+    }
+
+    /// All of the state is needed: something has come.
+    ///
+    /// # Errors
+    /// As [`State::load`].
+    pub fn wake_all(&mut self, judging: &Judging) -> Result<()> {
+        self.named = None;
+        if !self.is_read {
+            self.quiet.clear();
+            return self.read(judging);
+        }
+        if self.quiet.is_empty() {
+            return Ok(());
+        }
+        self.quiet.clear();
+        self.state.wake(&self.at)?;
+        self.saved.as_mut().map_or(Ok(()), |saved| saved.wake(&self.at))
     }
 
     /// Finds the sets that need no look.
@@ -189,9 +238,10 @@ impl Session {
             look,
             named: self.named.take(),
             quiet: &self.quiet,
+            incoming: &mut self.incoming,
             us: self.at.to_string(),
             now: self.now,
-            stored: Stored::Nothing,
+            stored: self.stored,
         }
         .run()
     }
@@ -236,9 +286,34 @@ impl Session {
         report.hooks = applied.hooks;
         report.errors = applied.errors;
         report.warnings = applied.warnings;
+        report.settle(Tense::Done);
         self.write_down(surveyed, &mut report);
         report.settle(Tense::Done);
         Ok(report)
+    }
+
+    /// How this host stood after the last run.
+    pub fn last_standing(&self) -> Option<Standing> {
+        let (bytes, _) = self.dir.as_ref()?.read_file(OsStr::new(STANDING), LARGEST_STANDING).ok()?;
+        serde_json::from_slice(bytes.expose()).ok()
+    }
+
+    /// Whether everything that is known is on disk.
+    pub fn is_saved(&self) -> bool {
+        !self.is_read || self.saved.as_ref() == Some(&self.state)
+    }
+
+    /// Writes down what may be passed on from here, and how this host stands.
+    fn tell(&self, dir: &Dir, sets: &[DesiredSet], report: &Report) -> Result<()> {
+        let Some(fleet) = &self.desired.fleet else { return Ok(()) };
+        share(dir, &self.at, fleet.settings.gate_group.as_ref().map(|(_, id)| *id))?;
+        let store = Store::new(dir, &self.at);
+        Offers::of(&self.state, &store, &self.quiet, dir, &self.at)?.save(dir, &self.at)?;
+        let run = Run { desired: &self.desired, fleet, sets, quiet: &self.quiet, state: &self.state, report, now: self.now };
+        let Some(standing) = run.standing(self.last_standing().as_ref()) else { return Ok(()) };
+        let bytes = serde_json::to_vec(&standing).map_err(|e| Error::new(ErrorKind::State, STANDING, e.to_string()))?;
+        write_atomic(dir, OsStr::new(STANDING), &bytes, Mode::from_bits(0o600), Durability::Eventually)
+            .map_err(|error| Error::io(ErrorKind::State, format!("{}/{STANDING}", self.at), &error))
     }
 
     /// Step 13: the state if it changed, and the cache if it changed; a cache that cannot be written is a warning.
@@ -247,6 +322,14 @@ impl Session {
         if self.saved.as_ref() != Some(&self.state)
             && let Err(error) = self.state.save(dir, &self.at)
         {
+            report.errors.push(error);
+            return;
+        }
+        if !self.taken.is_empty() {
+            self.saved = Some(self.state.clone());
+        }
+        // Before the cache: with it, the next run may find that nothing is to be done.
+        if let Err(error) = self.tell(dir, &surveyed.sets, report) {
             report.errors.push(error);
             return;
         }
@@ -290,138 +373,13 @@ fn of_this_host(state: &mut State) {
     }
 }
 
-/// Who wants a turn, and for what.
-pub(super) struct Wish<'a> {
-    /// The command, as it is shown to those who wait.
-    pub who: &'a str,
-    /// Where everything is.
-    pub place: &'a Place,
-    /// How sets are looked at.
-    pub judging: &'a Judging,
-    /// Whether it is about all sets and needs only what is to be done of the state.
-    pub whole: bool,
-    /// `None`: waits for its turn; otherwise it leaves this request if somebody else waits already.
-    pub request: Option<Scope>,
-    /// How long to wait behind another that waits.
-    pub patience: Duration,
-    /// Progress on stderr.
-    pub progress: ProgressChoice,
-}
-
-/// What a command did in its turn.
-pub(super) struct Done {
-    /// What became of it.
-    pub report: Report,
-    /// The sets that were applied as a request asks for; requests for others are left to a further turn.
-    pub served: Scope,
-}
-
-/// Takes turns until no request is left (design, section 5, step 2). `work` is done in the first; the others serve requests
-/// that it did not serve, or that came in meanwhile, even where it failed. `None`: somebody else will serve the request.
-pub(super) fn in_turn(
-    wish: &Wish<'_>,
-    work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
-) -> std::result::Result<Option<Report>, Stop> {
-    let Some((dir, turn)) = first_turn(wish)? else { return Ok(None) };
-    let mut total = one_turn(wish, &dir, wish.judging, work);
-    drop(turn);
-    // What was asked for once is done.
-    let judging = Judging { content: wish.judging.content, ..Judging::default() };
-    while again(&dir) {
-        let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, Turn::Again, wish.patience).map_err(|error| in_full(wish, error))? else {
-            break;
-        };
-        let next = one_turn(wish, &dir, &judging, |session, asked| serve(session, &judging, asked, wish.progress));
-        drop(turn);
-        total = match (total, next) {
-            (Ok(before), Ok(after)) => Ok(merged(before, after)),
-            (Err(stop), Ok(_)) => Err(stop),
-            // Nor would another turn do better.
-            (Ok(_), Err(stop)) | (Err(stop), Err(_)) => return Err(stop),
-        };
-    }
-    total.map(Some)
-}
-
-/// The state directory and the turn; nothing where somebody else will serve the request.
-///
-/// The spec is read in the turn. It is read before as well where something must be made or waited for, so that a faulty one touches nothing
-/// and is told at once.
-fn first_turn(wish: &Wish<'_>) -> std::result::Result<Option<(Dir, TurnGuard)>, Stop> {
-    if wish.request.is_none()
-        && let Ok(Some(dir)) = walk::find_private(&wish.place.state_dir)
-        && let Some(turn) = take_free_turn(&dir)
-    {
-        return Ok(Some((dir, turn)));
-    }
-    checks::state_dir_apart(&desired(wish.place)?, &wish.place.state_dir)?;
-    let dir = walk::open_private(&wish.place.state_dir)?;
-    let turn = match &wish.request {
-        None => Turn::Run,
-        Some(scope) => Turn::Request(Request { command: wish.who.to_owned(), scope: scope.clone() }),
-    };
-    match take_turn(&dir, wish.who, turn, wish.patience).map_err(|error| in_full(wish, error))? {
-        TurnOutcome::Turn(turn) => Ok(Some((dir, turn))),
-        TurnOutcome::SomebodyWillServe => Ok(None),
-    }
-}
-
-/// An error about a lock file with the file's whole path.
-fn in_full(wish: &Wish<'_>, error: Error) -> Error {
-    if error.subject.ends_with(".lock") { Error { subject: format!("{}/{}", wish.place.state_dir, error.subject), ..error } } else { error }
-}
-
-fn one_turn(
-    wish: &Wish<'_>,
-    dir: &Dir,
-    judging: &Judging,
-    work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
-) -> std::result::Result<Report, Stop> {
-    let read = requests::read(dir)?;
-    let asked = read.iter().map(|(_, request)| request.scope.clone()).reduce(Scope::and);
-    let all = wish.whole || asked == Some(Scope::All);
-    let mut session = Session::working(wish.place, judging, if all { Pass::Quiet } else { Pass::Nothing })?;
-    let mut unfinished = session.recover();
-    let Done { mut report, served } = work(&mut session, asked.unwrap_or(Scope::Sets(BTreeSet::new())))?;
-    report.errors.append(&mut unfinished);
-    report.settle(Tense::Done);
-    let names: Vec<String> = read.into_iter().filter(|(_, request)| served.covers(&request.scope)).map(|(name, _)| name).collect();
-    requests::remove(dir, &names)?;
-    // The good end of a run over some sets says nothing of the others.
-    let whole = served == Scope::All;
-    for (name, due) in [(LAST_RUN, whole || report.failed), (LAST_SUCCESS, whole && !report.failed)] {
-        if due && let Err(error) = dir.touch(OsStr::new(name)) {
-            report.warnings.push(Error::io(ErrorKind::State, format!("{}/{name}", wish.place.state_dir), &error).to_string());
-        }
-    }
-    Ok(report)
-}
-
-/// What apply does, for these sets.
-pub(super) fn serve(session: &mut Session, judging: &Judging, scope: Scope, progress: ProgressChoice) -> std::result::Result<Done, Stop> {
-    let surveyed = session.survey(Look { scope: scope.clone(), ..look(judging, Keep::InStore, progress) });
-    let report = session.carry_out(surveyed, progress)?;
-    Ok(Done { report, served: scope })
-}
-
 impl Session {
     /// Step 3: finishes what a killed run announced.
-    fn recover(&mut self) -> Vec<Error> {
+    pub fn recover(&mut self) -> Vec<Error> {
         if self.state.installs.iter().all(|install| install.next.is_none()) {
             return Vec::new();
         }
         let sets = name_sets(&self.desired, &self.state).sets;
         recover(&mut self.state, &sets)
     }
-}
-
-/// Both as one report: a set of which the second turn has nothing to tell is told once.
-fn merged(mut before: Report, after: Report) -> Report {
-    let told: BTreeSet<_> = before.sets.iter().map(|set| set.name.clone()).collect();
-    before.sets.extend(after.sets.into_iter().filter(|set| set.result != Outcome::Unchanged || !told.contains(&set.name)));
-    before.hooks.extend(after.hooks);
-    before.errors.extend(after.errors);
-    before.warnings.extend(after.warnings);
-    before.settle(Tense::Done);
-    before
 }

@@ -1,27 +1,92 @@
-//! A conversation with another host over ssh.
+//! The ssh carrier: the system's OpenSSH reaches the other host, whose sshd starts the gate for our key.
 
 use super::key_pair::Keys;
-use super::known_hosts;
+use super::known_hosts::{alias, called, keep};
 use super::wire::Wire;
-use crate::base::{AbsPath, ErrorKind, Result};
+use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::Dir;
 use crate::host::link::Patience;
-use crate::host::ssh::{Connection, Login};
-use crate::spec::fleet::Server;
+use crate::host::scratch::Scratch;
+use crate::host::ssh::{Connection, Failure, Login, Why};
+use crate::spec::fleet::{Fleet, Server};
+use std::time::Duration;
 
-/// Begins to log in to `server`: with this host's own key where it has one, and believing no host key but the spec's where the spec has one;
-/// the rest is up to ssh_config. `dir` is the state directory, which lies at `at`; `kind` that of errors of the server.
+/// What this host logs in with: its own key, where it has one, and the host keys of the spec.
+#[derive(Debug)]
+pub struct Identity<'a> {
+    key: Option<AbsPath>,
+    known: Known<'a>,
+}
+
+/// Where the host keys of the spec stand for ssh.
+#[derive(Debug)]
+enum Known<'a> {
+    /// In the state directory, one file for each server.
+    Kept(&'a Dir, &'a AbsPath),
+    /// In a file that goes with it.
+    Scratch(Scratch),
+}
+
+impl<'a> Identity<'a> {
+    /// For those who may write in the state directory `dir`, which lies at `at`.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn of(dir: &'a Dir, at: &'a AbsPath) -> Result<Identity<'a>> {
+        Ok(Identity { key: Keys::find(dir, at)?, known: Known::Kept(dir, at) })
+    }
+
+    /// For those who change nothing there; it may be missing.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn in_memory(fleet: &Fleet, dir: Option<&'a Dir>, at: &'a AbsPath) -> Result<Identity<'a>> {
+        let lines = called(fleet).flat_map(|server| server.host_keys.iter().map(|key| format!("{} {key}\n", alias(&server.name))));
+        let scratch = Scratch::new(lines.collect::<String>().as_bytes());
+        let scratch = scratch.map_err(|error| Error::io(ErrorKind::State, "a temporary file", &error))?;
+        let key = dir.map_or(Ok(None), |dir| Keys::find(dir, at))?;
+        Ok(Identity { key, known: Known::Scratch(scratch) })
+    }
+
+    /// The file with the host key of `server`; none where the spec has none, and ssh's own files count.
+    fn known_hosts(&self, server: &Server) -> Result<Option<AbsPath>> {
+        match &self.known {
+            Known::Kept(dir, at) => keep(dir, at, server),
+            Known::Scratch(_) if server.host_keys.is_empty() => Ok(None),
+            Known::Scratch(scratch) => Ok(Some(scratch.path().clone())),
+        }
+    }
+}
+
+/// Logs in to `server`.
 ///
 /// # Errors
-/// ssh cannot be started. Whether it gets there is told by the first word; [`Wire::told_by_ssh`] has the cause.
-pub fn log_in(dir: &Dir, at: &AbsPath, server: &Server, patience: Patience, kind: ErrorKind) -> Result<Wire<Connection>> {
-    let mut login = Login::new(&server.address, server.port, &server.user)?;
-    if let Some(known) = known_hosts::keep(dir, at, server)? {
-        login = login.known_as(&known_hosts::alias(&server.name), &known)?;
+/// ssh cannot be started, or given such an address. Whether it gets anywhere is told by the first read.
+pub fn connect(
+    server: &Server,
+    identity: &Identity<'_>,
+    (each, whole): (Duration, Duration),
+) -> std::result::Result<Wire<Connection>, Failure> {
+    let unusable = |error: Error| Failure { why: Why::NotStarted, cause: error.to_string(), hint: error.hint };
+    let mut login = Login::new(&server.address, server.port, &server.user).map_err(unusable)?;
+    if let Some(known) = identity.known_hosts(server).map_err(unusable)? {
+        login = login.known_as(&alias(&server.name), &known).map_err(unusable)?;
     }
-    if let Some(key) = Keys::find(dir, at)? {
-        login = login.with_key(&key)?;
+    if let Some(key) = &identity.key {
+        login = login.with_key(key).map_err(unusable)?;
     }
-    let connection = Connection::open(&login, patience).map_err(|failure| failure.into_error(kind, server.name.as_str()))?;
+    let connection = Connection::open(&login, Patience::new(each, whole))?;
     Ok(Wire::new(connection, server.name.as_str()))
+}
+
+/// Why a conversation failed: what ssh says of it where the stream was cut off, otherwise `error` itself.
+pub fn explained(wire: &mut Wire<Connection>, error: Error, server: &Server) -> (Error, Option<Why>) {
+    let Some(failure) = wire.link().failure() else { return (error, None) };
+    let why = failure.why;
+    (failure.into_error(error.kind, server.name.as_str()), Some(why))
+}
+
+/// From now on each step may take this long: some answers come only when work is done.
+pub fn wait_each(wire: &mut Wire<Connection>, each: Duration) {
+    wire.link().link().wait_each(each);
 }

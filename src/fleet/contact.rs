@@ -18,6 +18,15 @@ pub enum Said {
     Later,
 }
 
+/// What a server is contacted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To have it get what it should have, as its delivery says.
+    Deliver,
+    /// To be told that there is something new (`certsync trigger`).
+    Signal,
+}
+
 /// Whether the hosts below the server are waited for as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
@@ -44,6 +53,8 @@ pub struct Contact<'a, L> {
     pub fleet: &'a Fleet,
     /// The server, and what it should have.
     pub due: &'a Due<'a>,
+    /// What for.
+    pub purpose: Purpose,
     /// For whom it is waited.
     pub patience: Patience,
 }
@@ -53,15 +64,15 @@ impl<L: Link> Contact<'_, L> {
     ///
     /// # Errors
     /// Kind `Peer`: the conversation broke, or the server refuses.
-    pub fn run(mut self, mut load: impl FnMut(&SetName) -> Result<Material>) -> Result<(Said, Vec<Unwanted>)> {
+    pub fn run(&mut self, mut load: impl FnMut(&SetName) -> Result<Material>) -> Result<(Said, Vec<Unwanted>)> {
         self.wire.greet(&Hello::of(&self.fleet.me, self.fleet.spec_hash))?;
         let mut unwanted = Vec::new();
-        let said = match self.due.server.delivery {
-            Delivery::Push => {
+        let said = match (self.purpose, self.due.server.delivery) {
+            (Purpose::Deliver, Delivery::Push) => {
                 unwanted = self.push(&mut load)?;
                 self.ask(&Message::Apply { wait: self.waits() })?
             }
-            Delivery::Trigger | Delivery::Pull => {
+            (Purpose::Signal, _) | (Purpose::Deliver, Delivery::Trigger | Delivery::Pull) => {
                 let wait = (self.patience == Patience::Tree).then_some(Waits::Tree);
                 self.ask(&Message::Trigger { wait })?
             }

@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether acknowledgements are believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Belief {
+    #[default]
     /// Those that are not older than `stale_after`.
     Acknowledged,
     /// None: everybody is asked (`--refresh`).

@@ -5,7 +5,7 @@ use super::wire::{Hello, Link, Message, Offered, Version, Wire};
 use crate::base::{Error, ErrorKind, Result, SetName};
 use crate::collect::{Received, expected};
 use crate::spec::fleet::Fleet;
-use crate::spec::{Desired, SetSource};
+use crate::spec::{Desired, Limits, SetSource};
 use crate::state::{Offers, Standing};
 use std::collections::BTreeMap;
 
@@ -22,6 +22,14 @@ pub enum Came {
     Not(SetName, Error),
 }
 
+/// What is new at the host above.
+#[derive(Default)]
+pub struct New {
+    wanted: BTreeMap<SetName, Offered>,
+    /// What is offered and is no set of this host's.
+    strange: Vec<(SetName, Error)>,
+}
+
 /// What this host has of what comes from above, as it says so there.
 fn have(desired: &Desired, present: &Offers) -> crate::base::ContentHash {
     let from_above = |set: &SetName, pattern: Option<&SetName>| match pattern {
@@ -36,35 +44,59 @@ impl<L: Link> Upstream<L> {
     /// Says hello.
     ///
     /// # Errors
-    /// Kind `Upstream`.
-    pub fn greet(mut wire: Wire<L>, fleet: &Fleet) -> Result<Upstream<L>> {
-        wire.greet(&Hello::of(&fleet.me, fleet.spec_hash)).map_err(of_upstream)?;
-        Ok(Upstream { wire })
+    /// Kind `Upstream`, with the connection, which may know why.
+    pub fn greet(mut wire: Wire<L>, fleet: &Fleet) -> std::result::Result<Upstream<L>, (Wire<L>, Error)> {
+        match wire.greet(&Hello::of(&fleet.me, fleet.spec_hash)) {
+            Ok(_) => Ok(Upstream { wire }),
+            Err(error) => Err((wire, of_upstream(error))),
+        }
     }
 
-    /// Asks for what is new there and gives each set to `take` as it comes, so that one at a time is in memory.
+    /// The conversation.
+    pub fn wire(&mut self) -> &mut Wire<L> {
+        &mut self.wire
+    }
+
+    /// Asks for what is new there: nothing where this host has it all.
     ///
     /// # Errors
-    /// Kind `Upstream`: the conversation broke; what came before stays.
-    pub fn fetch(&mut self, desired: &Desired, fleet: &Fleet, present: &Offers, mut take: impl FnMut(Came)) -> Result<()> {
+    /// Kind `Upstream`: the conversation broke, or nothing is offered to this host.
+    pub fn ask(&mut self, desired: &Desired, fleet: &Fleet, present: &Offers) -> Result<Option<New>> {
         self.wire.send(&Message::Fetch { have: have(desired, present) }).map_err(of_upstream)?;
         let offered = match self.wire.must().map_err(of_upstream)? {
-            Message::Offer { sets: None } => return Ok(()),
+            Message::Offer { sets: None } => return Ok(None),
             Message::Offer { sets: Some(sets) } => sets,
             Message::Refused(why) => return Err(why.error(ErrorKind::Upstream, &fleet.me, fleet.spec_hash)),
             _ => return Err(of_upstream(self.wire.out_of_turn("an offer"))),
         };
-        let mut asked = BTreeMap::new();
+        let mut new = New::default();
         for offer in offered {
             match is_new(desired, present, &offer) {
-                Ok(true) => drop(asked.insert(offer.version.set.clone(), offer)),
+                Ok(true) => drop(new.wanted.insert(offer.version.set.clone(), offer)),
                 Ok(false) => {}
-                Err(error) => take(Came::Not(offer.version.set, error)),
+                Err(error) => new.strange.push((offer.version.set, error)),
             }
         }
+        if new.wanted.is_empty() && new.strange.is_empty() {
+            self.wire.send(&Message::Want { sets: Vec::new() }).map_err(of_upstream)?;
+            return match self.wire.must().map_err(of_upstream)? {
+                Message::End => Ok(None),
+                _ => Err(of_upstream(self.wire.out_of_turn("the end"))),
+            };
+        }
+        Ok(Some(new))
+    }
+
+    /// Has what is new sent and gives each set to `take` as it comes, so that one at a time is in memory.
+    ///
+    /// # Errors
+    /// Kind `Upstream`: the conversation broke; what came before stays.
+    pub fn bring(&mut self, fleet: &Fleet, limits: &Limits, new: New, mut take: impl FnMut(Came)) -> Result<()> {
+        let New { wanted: mut asked, strange } = new;
+        strange.into_iter().for_each(|(set, error)| take(Came::Not(set, error)));
         let sets: Vec<Version> = asked.values().map(|offer| offer.version.clone()).collect();
         self.wire.send(&Message::Want { sets }).map_err(of_upstream)?;
-        while let Some(set) = self.wire.receive_set(&desired.limits).map_err(of_upstream)? {
+        while let Some(set) = self.wire.receive_set(limits).map_err(of_upstream)? {
             // The pattern is the offer's: with it the set was asked for.
             let Some(offer) = asked.remove(&set.version.set) else {
                 return Err(of_upstream(self.wire.out_of_turn("a set that was asked for")));

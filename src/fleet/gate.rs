@@ -12,7 +12,7 @@ use crate::host::{Dir, clock};
 use crate::spec::Desired;
 use crate::spec::fleet::Fleet;
 use crate::state::inbox::{From, Inbox, Told, Wanted, What, new_id};
-use crate::state::{Offers, Standing, Store};
+use crate::state::{Offers, Standing, Store, share};
 use std::collections::BTreeSet;
 
 /// How many sets a peer may bring that this host does not want, before it is told to stop.
@@ -73,7 +73,14 @@ impl Gate<'_> {
         From { peer: self.peer.server.name.clone(), key: self.key }
     }
 
+    /// The inbox. A gate that runs as the owner of the state directory makes it, so that a new host can be served before it ever ran apply.
     fn inbox(&self) -> Result<Inbox<'_>> {
+        if let Some(inbox) = Inbox::open(self.dir)? {
+            return Ok(inbox);
+        }
+        if self.runner.is_ours() {
+            share(self.dir, self.at, self.fleet.settings.gate_group.as_ref().map(|(_, id)| *id))?;
+        }
         Inbox::open(self.dir)?.ok_or_else(|| {
             Error::new(ErrorKind::State, self.at.to_string(), "has no inbox yet").hint("run certsync apply on that host once")
         })

@@ -52,6 +52,11 @@ impl Runner {
         Runner { program: "sudo".into(), before: vec!["-n".into(), "--".into(), certsync.into()], behind }
     }
 
+    /// Whether apply is run by this same user.
+    pub fn is_ours(&self) -> bool {
+        self.before.is_empty()
+    }
+
     fn arguments(&self, command: &str) -> Vec<OsString> {
         self.before.iter().cloned().chain([OsString::from(command)]).chain(self.behind.iter().cloned()).collect()
     }

@@ -85,6 +85,26 @@ pub fn find_private(path: &AbsPath) -> Result<Option<Dir>> {
     Ok(Some(walk.dir))
 }
 
+/// Opens a state directory that may be another user's (root's, mostly) and is only read: a gate's. Returns its owner as well; nothing where
+/// it is missing. Refused: writable by others than its owner, or owned by anyone but root and the running user.
+pub fn find_shared(path: &AbsPath) -> Result<Option<(Dir, u32)>> {
+    let walk = to(path).map_err(of_state)?;
+    if !walk.missing.is_empty() {
+        return Ok(None);
+    }
+    trust_way(walk.loose.as_ref(), path)?;
+    let stat = walk.dir.stat().map_err(|error| state_fault(path, &error))?;
+    if stat.uid != 0 && stat.uid != geteuid().as_raw() {
+        let cause = format!("belongs to {}", users::user_name(stat.uid));
+        return Err(Error::new(ErrorKind::Permission, path.as_str(), cause).hint("only root's, or the running user's, is believed"));
+    }
+    if stat.is_writable_by_others(stat.uid) {
+        let cause = format!("others may write to it ({})", stat.mode.ls('d'));
+        return Err(Error::new(ErrorKind::Permission, path.as_str(), cause).hint(format!("chmod go-w {path}")));
+    }
+    Ok(Some((walk.dir, stat.uid)))
+}
+
 fn check_private(dir: &Dir, path: &AbsPath) -> Result<()> {
     let stat = dir.stat().map_err(|error| state_fault(path, &error))?;
     let me = users::running_user();

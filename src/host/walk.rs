@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
-pub use super::trust::{check_trusted, find_private, list_trusted, open_private, read_trusted};
+pub use super::trust::{check_trusted, find_private, find_shared, list_trusted, open_private, read_trusted};
 
 /// Where a walk ended.
 pub struct Walk {

@@ -16,7 +16,7 @@ pub use diff::{Diffed, Situation, Wanted, WantedFile, diff};
 pub use hooks::{Place, due, owes_run, owes_verify, places, returned_error};
 pub use names::{Shown, link_target};
 pub use render::{Detail, Paint, json, text};
-pub use report::{Failure, HookReport, HookResult, InstallReport, Level, Report, ServerReport, ServerResult, ServerSet, SetReport, Tense};
+pub use report::{Failure, HookReport, HookResult, InstallReport, Report, ServerReport, ServerResult, ServerSet, SetReport, Tense};
 pub use transition::{begin, go_back, promote};
 pub use types::{
     Change, ContentChange, Due, FileSource, HookPlan, InstallPlan, NextGeneration, Outcome, Phase, Plan, PlannedFile, Reason, SetPlan, Step,

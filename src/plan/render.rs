@@ -1,6 +1,8 @@
 //! A report as an operator reads it: per set a header and a unified diff, then the hooks, then one line that sums up.
 
-use super::{Change, HookReport, HookResult, InstallReport, Outcome, Reason, Report, SetReport, Tense};
+mod servers;
+
+use super::{Change, HookReport, HookResult, InstallReport, Outcome, Reason, Report, ServerResult, SetReport, Tense};
 use crate::base::{HookName, printable, printable_json};
 use similar::{ChangeTag, TextDiff};
 use std::fmt::Write;
@@ -64,6 +66,7 @@ pub fn text(report: &Report, tense: Tense, paint: Paint, detail: Detail) -> Stri
         out.push_str(&set_text(set, tense, paint));
     }
     out.push_str(&hooks_text(&report.hooks, tense, paint));
+    out.push_str(&servers::servers_text(&report.servers, paint));
     for error in &report.errors {
         out.push_str(&paint.line(Style::Red, &format!("error: {}", printable(&error.to_string()))));
     }
@@ -266,6 +269,15 @@ fn summary(report: &Report, tense: Tense) -> String {
     }
     if !hooks.is_empty() {
         let _ = write!(line, "; hooks: {}", hooks.join(", "));
+    }
+    let servers: Vec<String> = [ServerResult::Done, ServerResult::Waiting, ServerResult::Unreachable, ServerResult::Failed]
+        .into_iter()
+        .map(|result| (report.servers.iter().filter(|server| server.result == result).count(), servers::word(result)))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    if !servers.is_empty() {
+        let _ = write!(line, "; servers: {}", servers.join(", "));
     }
     match uncounted_errors(report) {
         0 => {}

@@ -2,6 +2,7 @@
 
 use super::{Change, Due, HookPlan, InstallPlan, Outcome, Phase, Plan, Reason, SetPlan};
 use crate::base::{AbsPath, Digest, Error, ErrorKind, HookName, SetName};
+use crate::state::Level;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -117,6 +118,13 @@ pub enum ServerResult {
     Failed,
 }
 
+impl ServerResult {
+    /// Whether it makes the run a failure.
+    pub fn is_failure(self) -> bool {
+        matches!(self, ServerResult::Unreachable | ServerResult::Failed)
+    }
+}
+
 /// What a host below has of one set.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ServerSet {
@@ -128,24 +136,6 @@ pub struct ServerSet {
     pub revision: u64,
     /// What may be believed of it.
     pub level: Level,
-}
-
-/// What an upstream may believe of a set on a host below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Verified and on disk.
-    Stored,
-    /// Observed equal.
-    Installed,
-    /// The hooks have succeeded as well.
-    Done,
-    /// Kept where a rollback put it.
-    Held,
-    /// Refused there.
-    Refused,
-    /// Failed there.
-    Failed,
 }
 
 /// What became of a hook's part.
@@ -223,11 +213,13 @@ impl Report {
         let hook_fails = |hook: &HookReport| tense == Tense::Done && matches!(hook.result, HookResult::Failed | HookResult::Owed);
         self.changed = self.sets.iter().any(|set| set.result.is_change())
             || installs().any(|install| install.changed || install.result.is_change())
-            || self.hooks.iter().any(hook_changes);
+            || self.hooks.iter().any(hook_changes)
+            || self.servers.iter().any(|server| server.result == ServerResult::Done);
         self.failed = !self.errors.is_empty()
             || self.sets.iter().any(|set| set.result.is_failure() || set.error.is_some())
             || installs().any(|install| install.result.is_failure() || install.error.is_some())
-            || self.hooks.iter().any(hook_fails);
+            || self.hooks.iter().any(hook_fails)
+            || self.servers.iter().any(|server| server.result.is_failure());
     }
 
     /// Everything that failed, in the order of the report; the same error is told once.
@@ -249,6 +241,7 @@ impl Report {
             add(&failure.error, &failure.output);
         }
         self.errors.iter().for_each(|error| add(error, ""));
+        self.servers.iter().flat_map(|server| &server.error).for_each(|error| add(error, ""));
         found
     }
 }

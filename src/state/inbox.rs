@@ -14,6 +14,8 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 
+/// Before the name of a report that is being taken.
+const TAKEN: &str = "taken-";
 /// Where refused files go, as evidence.
 const REFUSED: &str = "refused";
 /// So many of them are kept.
@@ -204,13 +206,29 @@ impl<'a> Inbox<'a> {
         Ok(names.into_iter().map(|name| (name.clone(), self.read(&name))).collect())
     }
 
-    /// The reports that wait, each with its name.
+    /// The reports that wait, each with its name, without taking them.
     ///
     /// # Errors
     /// Kind `State`.
     pub fn reports(&self) -> Result<Vec<(String, Option<Told>)>> {
-        let names = self.names(&["report-"]).map_err(|error| failed(&error))?;
+        let names = self.names(&["report-", TAKEN]).map_err(|error| failed(&error))?;
         Ok(names.into_iter().map(|name| (name.clone(), self.read(&name))).collect())
+    }
+
+    /// The reports that wait, each with the name it has from now on: a newer one of the same peer does not come into its place any more.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn claim_reports(&self) -> Result<Vec<(String, Option<Told>)>> {
+        let mut claimed = Vec::new();
+        for name in self.names(&["report-", TAKEN]).map_err(|error| failed(&error))? {
+            let taken = if name.starts_with(TAKEN) { name.clone() } else { unique(&format!("{TAKEN}{name}-")) };
+            if taken != name {
+                self.folder.rename(OsStr::new(&name), &self.folder, OsStr::new(&taken)).map_err(|error| failed(&error))?;
+            }
+            claimed.push((taken.clone(), self.read(&taken)));
+        }
+        Ok(claimed)
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Option<T> {

@@ -4,7 +4,7 @@
 
 use super::{State, Store};
 use crate::base::{AbsPath, Digest, Error, ErrorKind, KeyFingerprint, Mode, Result, SetName};
-use crate::host::{Dir, Durability, write_atomic};
+use crate::host::{Dir, Durability, Stat, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -53,8 +53,20 @@ impl Offer {
 }
 
 impl Offers {
-    /// What `state` and the store hold. Where a rollback holds a set, that version is the present one.
-    pub fn of(state: &State, store: &Store<'_>) -> Offers {
+    /// What `state` and the store hold; of the sets in `asleep`, which `state` does not, what was offered before. Where a rollback holds a
+    /// set, that version is the present one.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn of(state: &State, store: &Store<'_>, asleep: &BTreeSet<SetName>, dir: &Dir, at: &AbsPath) -> Result<Offers> {
+        let mut sets = Offers::awake(state, store);
+        if !asleep.is_empty() {
+            sets.extend(Offers::load(dir, at)?.sets.into_iter().filter(|(name, _)| asleep.contains(name)));
+        }
+        Ok(Offers { version: VERSION, sets })
+    }
+
+    fn awake(state: &State, store: &Store<'_>) -> BTreeMap<SetName, Offer> {
         let offer = |(name, known): (&SetName, &super::SetState)| {
             let installs = state.installs_of(name);
             let (digest, revision) = match &known.hold {
@@ -77,7 +89,7 @@ impl Offers {
             };
             store.holds(name, &digest).then(|| (name.clone(), of_version(facts)))
         };
-        Offers { version: VERSION, sets: state.sets.iter().filter_map(offer).collect() }
+        state.sets.iter().filter_map(offer).collect()
     }
 
     /// Reads what is offered; nothing where nothing was ever written.
@@ -101,13 +113,18 @@ impl Offers {
         if offers.version > VERSION { Err(damaged("was written by a newer certsync")) } else { Ok(offers) }
     }
 
+    /// Metadata of the file, where there is one.
+    pub fn stat(dir: &Dir) -> Option<Stat> {
+        dir.find_dir(OsStr::new("store")).ok()??.stat_at(OsStr::new(FILE)).ok()?
+    }
+
     /// Writes it durably, where it is not there already as it is.
     ///
     /// # Errors
     /// Kind `State`.
     pub fn save(&self, dir: &Dir, at: &AbsPath) -> Result<()> {
         let write = || -> io::Result<()> {
-            let Some(store) = dir.find_dir(OsStr::new("store"))? else { return Ok(()) };
+            let store = Store::root(dir)?;
             let bytes = serde_json::to_vec(self)?;
             let there = store.read_file(OsStr::new(FILE), LARGEST);
             let mode = super::share::file_mode(dir)?;

@@ -24,6 +24,13 @@ impl<'a> Store<'a> {
         Store { state_dir, at }
     }
 
+    /// The folder of all sets, made where it is missing.
+    pub(super) fn root(state_dir: &Dir) -> io::Result<Dir> {
+        let owner = state_dir.stat()?;
+        let rights = Rights { owner: (owner.uid, owner.gid), dir: dir_mode(state_dir)?, file: file_mode(state_dir)? };
+        open_or_make(state_dir, "store", &rights)
+    }
+
     fn wrong(&self, set: &SetName, error: &io::Error) -> Error {
         Error::io(ErrorKind::State, format!("{}/store/{set}", self.at), error)
     }
@@ -62,7 +69,7 @@ impl<'a> Store<'a> {
     fn try_commit(&self, set: &SetName, material: &Material, revision: u64) -> io::Result<()> {
         let owner = self.state_dir.stat()?;
         let rights = Rights { owner: (owner.uid, owner.gid), dir: dir_mode(self.state_dir)?, file: file_mode(self.state_dir)? };
-        let store = open_or_make(self.state_dir, "store", &rights)?;
+        let store = Store::root(self.state_dir)?;
         let set_dir = open_or_make(&store, set.as_str(), &rights)?;
         sweep(&set_dir)?;
         let name = unique(".new-");

@@ -82,6 +82,14 @@ struct Part {
     is_sound: bool,
 }
 
+/// Whether a set is read from a directory of this host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Origin {
+    #[default]
+    Here,
+    Elsewhere,
+}
+
 /// The steps of a look while it is made.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
@@ -90,6 +98,7 @@ pub struct Trace {
     /// Which part is being looked at; none: the source.
     place: Option<u8>,
     clock: i128,
+    origin: Origin,
 }
 
 impl Trace {
@@ -98,6 +107,12 @@ impl Trace {
         self.place = None;
         self.clock = clock;
         self.source = Part { steps: Vec::new(), is_sound: true };
+    }
+
+    /// There is no source to be looked at: what came from another host is in the state.
+    pub fn without_source(&mut self) {
+        self.source = Part { steps: Vec::new(), is_sound: true };
+        self.origin = Origin::Elsewhere;
     }
 
     /// Begins the look at the place of install number `place`.
@@ -148,13 +163,16 @@ impl Trace {
 
     /// The trail and its print, where every part of a set with so many installs was looked at and proves something.
     pub fn finish(self, installs: usize) -> Option<(Trail, [u8; 32])> {
-        let parts = std::iter::once(self.source).chain(self.places);
+        if self.origin == Origin::Here && self.source.steps.is_empty() {
+            return None;
+        }
+        let parts = std::iter::once((self.source, 0)).chain(self.places.into_iter().map(|part| (part, 1)));
         let mut trail = Trail::new();
         let mut print = Print::default();
         let mut count = 0;
-        for part in parts {
+        for (part, fewest) in parts {
             count += 1;
-            if !part.is_sound || part.steps.is_empty() {
+            if !part.is_sound || part.steps.len() < fewest {
                 return None;
             }
             for (step, stat) in part.steps {

@@ -119,20 +119,24 @@ impl Survey<'_> {
     fn material<'m>(&mut self, set: &DesiredSet, digest: Digest, at: &'m mut Place<'_>) -> Result<&'m Material> {
         let Place { material: read, contents, .. } = at;
         if read.as_ref().is_none_or(|material| material.digest() != digest) {
-            let stored = self.store().and_then(|store| store.load(&set.name, &digest));
-            let found = match stored {
-                Ok(material) => material,
-                Err(error) => match reread(set, &self.desired.limits, &digest, contents) {
-                    Ok(Some(material)) => {
-                        self.store_again(set, &material)?;
-                        material
-                    }
-                    Ok(None) | Err(_) => return Err(error),
-                },
-            };
-            return Ok(read.insert(found));
+            let unstored = self.incoming.unstored.remove(&set.name).filter(|material| material.digest() == digest);
+            let stored = unstored.map_or_else(|| self.stored_or_sourced(set, &digest, contents), Ok)?;
+            return Ok(read.insert(stored));
         }
         read.as_ref().ok_or_else(|| Error::new(ErrorKind::State, set.name.to_string(), "its material is gone"))
+    }
+
+    fn stored_or_sourced(&mut self, set: &DesiredSet, digest: &Digest, contents: &mut Contents) -> Result<Material> {
+        match self.store().and_then(|store| store.load(&set.name, digest)) {
+            Ok(material) => Ok(material),
+            Err(error) => match reread(set, &self.desired.limits, digest, contents) {
+                Ok(Some(material)) => {
+                    self.store_again(set, &material)?;
+                    Ok(material)
+                }
+                Ok(None) | Err(_) => Err(error),
+            },
+        }
     }
 
     fn store_again(&mut self, set: &DesiredSet, material: &Material) -> Result<()> {

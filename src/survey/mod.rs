@@ -9,7 +9,7 @@ pub use crate::collect::Named;
 pub use quiet::{quiet_sets, remember};
 
 use crate::base::{AbsPath, Error, KeyFingerprint, Result, SetName};
-use crate::collect::{Accepted, name_sets};
+use crate::collect::{Accepted, Incoming, name_sets};
 use crate::material::SetFacts;
 use crate::plan::{ContentChange, HookPlan, InstallPlan, Outcome, Plan, Reason, SetPlan, begin, due, promote};
 use crate::progress::{Kind, Progress, ProgressChoice};
@@ -80,6 +80,8 @@ pub struct Survey<'a> {
     pub named: Option<Named>,
     /// Those of them that need no look: the state has nothing of them that matters.
     pub quiet: &'a BTreeSet<SetName>,
+    /// What other hosts have brought.
+    pub incoming: &'a mut Incoming,
     /// Content of `.certsync/owner` where this state directory manages a `dest`.
     pub us: String,
     /// Unix seconds.
@@ -141,6 +143,7 @@ impl Survey<'_> {
             }
             surveyed.sets.push(set);
         }
+        self.tell_refused(&mut surveyed);
         progress.finish();
         surveyed.stored = self.stored;
         if self.look.scope == Scope::All {
@@ -150,6 +153,14 @@ impl Survey<'_> {
         surveyed.plan.hooks = hooks_after(self.desired, &surveyed, self.state);
         owe(&mut surveyed.plan);
         surveyed
+    }
+
+    /// A set that was refused when it came for the first time is none of the sets that there are.
+    fn tell_refused(&self, surveyed: &mut Surveyed) {
+        let there: BTreeSet<&SetName> = surveyed.sets.iter().map(|set| &set.name).collect();
+        let refused = self.incoming.refused.iter().filter(|(name, _)| !there.contains(name));
+        let told: Vec<SetPlan> = refused.map(|(name, error)| failed(name.clone(), error.clone())).collect();
+        surveyed.plan.sets.extend(told);
     }
 
     fn store(&self) -> Result<&Store<'_>> {

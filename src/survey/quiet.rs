@@ -74,7 +74,11 @@ type Spot<'a> = (usize, &'a str);
 impl<'a> Spots<'a> {
     /// For the source and each install of a set: which directory it lies in, and its name there.
     fn of(&mut self, set: &'a DesiredSet) -> Option<Vec<Spot<'a>>> {
-        let source = self.find(set.source.directory()?, true)?;
+        // What comes from another host has no source to be looked at, and no step of its trail leads there.
+        let source = match set.source.directory() {
+            Some(source) => self.find(source, true)?,
+            None => (usize::MAX, ""),
+        };
         let dests = set.installs.iter().map(|install| self.find(&install.dest, false));
         std::iter::once(Some(source)).chain(dests).collect()
     }

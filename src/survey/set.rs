@@ -2,11 +2,11 @@
 
 use super::install::Place;
 use super::{Keep, Retry, Sources, Stored, Survey, set_plan};
-use crate::base::{AbsPath, Digest, Error, Result, SetName};
-use crate::collect::{Found, collect};
+use crate::base::{AbsPath, Digest, Error, ErrorKind, Result, SetName};
+use crate::collect::{Asked, Found, Renewal, collect, judge_again};
 use crate::host::clock;
 use crate::material::Material;
-use crate::plan::{InstallPlan, Outcome, SetPlan, returned_error};
+use crate::plan::{InstallPlan, Outcome, Reason, SetPlan, returned_error};
 use crate::spec::{DesiredInstall, DesiredSet, under_hash};
 use crate::state::{Contents, Inode, SetState};
 use std::collections::BTreeMap;
@@ -27,6 +27,14 @@ impl Survey<'_> {
                 None
             }
         };
+        if set.installs.is_empty()
+            && plan.result == Outcome::Unchanged
+            && let Some(renewal) = self.incoming.renewed.get(&set.name).filter(|renewal| **renewal != Renewal::Renumbered)
+        {
+            // It only passes through: all there is to be done has been done.
+            plan.result = Outcome::Staged;
+            plan.reason = Some(if *renewal == Renewal::First { Reason::New } else { Reason::Renewed });
+        }
         let outlived = self.forget_what_is_past(set, source, contents);
         plan.warnings.extend(outlived.iter().map(|dest| format!("{}: what is installed at {dest} is younger than the state", set.name)));
         plan.digest = self.version(set, source, &mut plan.result);
@@ -59,9 +67,11 @@ impl Survey<'_> {
         set: &DesiredSet,
         contents: &mut Contents,
     ) -> std::result::Result<(Option<Digest>, Option<Material>), (Outcome, Error)> {
-        // What an upstream brought, or a master without certsync has, was recorded when it came.
-        if self.look.sources == Sources::Recorded || set.source.directory().is_none() {
+        if self.look.sources == Sources::Recorded {
             return Ok((self.state.sets.get(&set.name).map(|known| known.digest), None));
+        }
+        if set.source.directory().is_none() {
+            return self.brought(set, contents).map(|digest| (digest, None));
         }
         match collect(set, self.desired, self.state, &self.look.once, contents, self.now) {
             Found::Same(digest) => Ok((Some(digest), None)),
@@ -74,6 +84,30 @@ impl Survey<'_> {
         }
     }
 
+    /// What an upstream brought, or a master without certsync has, was judged and recorded when it came. It is judged again where the spec
+    /// asks for something else now.
+    fn brought(&mut self, set: &DesiredSet, contents: &mut Contents) -> std::result::Result<Option<Digest>, (Outcome, Error)> {
+        contents.trace.without_source();
+        if let Some(error) = self.incoming.refused.get(&set.name) {
+            let outcome = if matches!(error.kind, ErrorKind::Judgement | ErrorKind::Peer) { Outcome::Refused } else { Outcome::Failed };
+            return Err((outcome, error.clone()));
+        }
+        let judged = set.judged_hash(&self.desired.revoked);
+        let Some(known) = self.state.sets.get(&set.name) else { return Ok(None) };
+        let (digest, same) = (known.digest, known.judged == judged);
+        if !same {
+            let stored = self.store().and_then(|store| store.load(&set.name, &digest)).map_err(|error| (Outcome::Failed, error))?;
+            let once = self.look.once.get(&set.name);
+            judge_again(set, &stored, self.desired, once, self.now).map_err(|error| (Outcome::Refused, error))?;
+            if let Some(known) = self.state.sets.get_mut(&set.name) {
+                known.judged = judged;
+            }
+        }
+        // What nobody above has confirmed in this run may be what an old state remembers.
+        let is_confirmed = self.incoming.asked == Asked::Yes || self.incoming.renewed.contains_key(&set.name);
+        Ok(is_confirmed.then_some(digest))
+    }
+
     fn accept(&mut self, set: &DesiredSet, material: &Material) -> Result<()> {
         let known = self.state.sets.get(&set.name);
         let digest = material.digest();
@@ -84,6 +118,10 @@ impl Survey<'_> {
         if self.look.keep == Keep::InStore {
             self.store()?.commit(&set.name, material, revision)?;
             self.stored = Stored::Something;
+        }
+        if known.is_none_or(|known| known.digest != digest) {
+            let renewal = if known.is_none() { Renewal::First } else { Renewal::Another };
+            self.incoming.renewed.insert(set.name.clone(), renewal);
         }
         let hold = known.and_then(|known| known.hold.clone());
         let state = SetState {

@@ -40,17 +40,6 @@ pub struct Wire<L> {
     broken: Broken,
 }
 
-impl Wire<Connection> {
-    /// The same error with what ssh has to say, where it is the connection that failed: nobody there, a key that is not taken, a host key
-    /// that is not the right one.
-    pub fn told_by_ssh(&mut self, error: Error) -> Error {
-        match self.link.failure() {
-            Some(failure) => failure.into_error(error.kind, self.peer.clone()),
-            None => error,
-        }
-    }
-}
-
 /// Whether the conversation can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {

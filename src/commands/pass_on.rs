@@ -1,0 +1,220 @@
+//! Step 14 of apply: serving the hosts below, and saying above how this host and they stand. Nothing of it is done under the run lock.
+
+use super::options::Others;
+use super::session::Session;
+use crate::base::{AbsPath, Error, ErrorKind, Result};
+use crate::fleet::carrier::Identity;
+use crate::fleet::contact::{Patience, Purpose};
+use crate::fleet::deliver::{Deliver, Newest, Turn};
+use crate::fleet::due::{Belief, Limit, due};
+use crate::fleet::fetch::Upstream;
+use crate::fleet::record::Records;
+use crate::host::lock::{Lock, Wait, take};
+use crate::host::ssh::Connection;
+use crate::host::{Dir, clock};
+use crate::plan::Report;
+use crate::progress::{Kind, Progress, ProgressChoice};
+use crate::spec::Desired;
+use crate::spec::fleet::Fleet;
+use crate::state::answers::{Answer, answer, sweep_answers};
+use crate::state::inbox::{Inbox, Wanted};
+use crate::state::{Offers, Standing, Store};
+use std::ffi::OsStr;
+
+/// The lock of the one that serves the hosts below.
+const LOCK: &str = "deliver.lock";
+/// Left by those that found it taken: there is something newer to be passed on.
+const NOTE: &str = "deliver.next";
+
+/// How the hosts below are served.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passing {
+    /// Which of them.
+    pub limit: Limit,
+    /// Whether what they have acknowledged is believed.
+    pub belief: Belief,
+    /// Whether `rollout` counts.
+    pub rollout: RolloutChoice,
+}
+
+/// Whether `rollout` counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RolloutChoice {
+    /// As the spec says.
+    #[default]
+    AsSpec,
+    /// It does not (`--now`).
+    Ignored,
+}
+
+/// What a turn leaves to be passed on.
+pub(super) struct Toll {
+    desired: Desired,
+    dir: Dir,
+    at: AbsPath,
+    upstream: Option<Upstream<Connection>>,
+    /// Requests of those who wait for the hosts below.
+    waiting: Vec<Wanted>,
+    own: Option<Standing>,
+}
+
+impl Toll {
+    /// What is left after this run, its own answers given; nothing where no other host is concerned. To be called under the run lock.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn of(
+        session: Session,
+        upstream: Option<Upstream<Connection>>,
+        wanted: Vec<(String, Option<Wanted>)>,
+        others: Others,
+        report: &mut Report,
+    ) -> Result<Option<Toll>> {
+        let own = session.last_standing().map(|own| Standing {
+            at: clock::unix_seconds(),
+            errors: report.errors.iter().map(Error::to_string).collect(),
+            ..own
+        });
+        let is_saved = session.is_saved();
+        let Session { desired, at, dir, taken, .. } = session;
+        let (Some(fleet), Some(dir)) = (&desired.fleet, dir) else { return Ok(None) };
+        let inbox = Inbox::open(&dir)?;
+        if let Some(inbox) = inbox.as_ref().filter(|_| is_saved) {
+            inbox.remove(&taken)?;
+            inbox.sweep();
+            sweep_answers(&dir);
+        }
+        let records = Records::open(&desired, fleet, &dir, &at);
+        let is_last = others == Others::LeftAlone || fleet.downstreams().next().is_none();
+        let (names, waiting): (Vec<String>, Vec<Option<Wanted>>) = wanted.into_iter().unzip();
+        let waiting: Vec<Wanted> = waiting.into_iter().flatten().collect();
+        for wanted in &waiting {
+            answer(&dir, &wanted.id, &Answer { whole: is_last, servers: records.tree(own.as_ref()) })?;
+        }
+        if let Some(inbox) = &inbox {
+            inbox.remove(&names)?;
+        }
+        if others == Others::LeftAlone {
+            return Ok(None);
+        }
+        drop(inbox);
+        Ok(Some(Toll { desired, dir, at, upstream, waiting, own }))
+    }
+}
+
+/// Serves the hosts below and reports above.
+pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progress: ProgressChoice) {
+    let Toll { desired, dir, at, upstream, waiting, own } = toll;
+    let Some(fleet) = &desired.fleet else { return };
+    let records = Records::open(&desired, fleet, &dir, &at);
+    let mut upstream = upstream;
+    // Those above need not wait for those below to know how this host stands.
+    if fleet.downstreams().next().is_some() {
+        tell_above(&mut upstream, fleet, records.tree(own.as_ref()), report);
+    }
+    let patience = if waiting.iter().any(|wanted| wanted.what.is_about_the_tree()) { Patience::Tree } else { Patience::Usual };
+    let below = Below { desired: &desired, fleet, dir: &dir, at: &at, records: &records, passing, patience, progress };
+    if let Err(error) = below.serve(report) {
+        report.errors.push(error);
+    }
+    tell_above(&mut upstream, fleet, records.tree(own.as_ref()), report);
+    if let Some(upstream) = upstream {
+        upstream.bye();
+    }
+    for wanted in waiting {
+        let whole = Answer { whole: true, servers: records.tree(own.as_ref()) };
+        if let Err(error) = answer(&dir, &wanted.id, &whole) {
+            report.warnings.push(error.to_string());
+        }
+    }
+}
+
+fn tell_above(upstream: &mut Option<Upstream<Connection>>, fleet: &Fleet, servers: Vec<Standing>, report: &mut Report) {
+    let Some(above) = upstream.as_mut().filter(|_| !servers.is_empty()) else { return };
+    if let Err(error) = above.report(servers, fleet) {
+        // What this host has is not changed by that; the next run reports again.
+        report.warnings.push(format!("the host above was not told how this one stands: {error}"));
+        *upstream = None;
+    }
+}
+
+/// What serving the hosts below depends on.
+struct Below<'a> {
+    desired: &'a Desired,
+    fleet: &'a Fleet,
+    dir: &'a Dir,
+    at: &'a AbsPath,
+    records: &'a Records<'a>,
+    passing: &'a Passing,
+    patience: Patience,
+    progress: ProgressChoice,
+}
+
+impl Below<'_> {
+    /// Serves them, and again while somebody has left word meanwhile that there is something newer.
+    fn serve(&self, report: &mut Report) -> Result<()> {
+        loop {
+            let Some(lock) = self.lock()? else {
+                report.warnings.push("another certsync serves the hosts below just now, and takes this as well".into());
+                return Ok(());
+            };
+            self.dir.unlink(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?;
+            let served = self.serve_once(report);
+            drop(lock);
+            served?;
+            if self.dir.stat_at(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The lock; nothing where somebody else has it who will see our note: it looks for one after it has given the lock back.
+    fn lock(&self) -> Result<Option<Lock>> {
+        if let Some(lock) = take(self.dir, LOCK, Wait::Try)? {
+            return Ok(Some(lock));
+        }
+        self.dir.touch(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?;
+        take(self.dir, LOCK, Wait::Try)
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        Error::io(ErrorKind::State, format!("{}/{NOTE}", self.at), error)
+    }
+
+    fn serve_once(&self, report: &mut Report) -> Result<()> {
+        let mut index = self.records.index();
+        self.records.take_reports(&mut index)?;
+        let newest = Newest::new(|| Offers::load(self.dir, self.at), || Offers::stat(self.dir));
+        let offers = newest.offers()?;
+        let (now, choice) = (clock::unix_seconds(), (self.passing.belief, &self.passing.limit));
+        let (due, in_step) = due((self.desired, self.fleet, &offers), &index, now, choice);
+        report.servers.retain(|told| !due.iter().any(|due| due.server.name.as_str() == told.name));
+        for server in in_step {
+            if !report.servers.iter().any(|told| told.name == server.name.as_str()) {
+                report.servers.push(self.records.unchanged(server));
+            }
+        }
+        if !due.is_empty() {
+            let identity = Identity::of(self.dir, self.at)?;
+            let store = Store::new(self.dir, self.at);
+            let turns: Vec<Turn<'_>> =
+                due.iter().map(|due| Turn { server: due.server, retries: self.records.retries(due.server) }).collect();
+            let progress = Progress::new(self.progress, Kind::PassingOn, turns.len());
+            Deliver {
+                desired: self.desired,
+                fleet: self.fleet,
+                store: &store,
+                identity: &identity,
+                purpose: Purpose::Deliver,
+                patience: self.patience,
+                newest: &newest,
+            }
+            .run(turns, |served| {
+                progress.step(served.server.name.as_str());
+                report.servers.push(self.records.keep(served, &offers, &mut index));
+            });
+            progress.finish();
+        }
+        self.records.keep_index(&index)
+    }
+}

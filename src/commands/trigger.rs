@@ -1,0 +1,63 @@
+//! `certsync trigger`.
+
+use super::Stop;
+use super::options::TriggerOptions;
+use super::session::desired;
+use crate::base::{Error, ErrorKind, Result, ServerName};
+use crate::fleet::carrier::Identity;
+use crate::fleet::contact::Purpose;
+use crate::fleet::deliver::{Deliver, Newest, Turn};
+use crate::fleet::record::Records;
+use crate::host::walk;
+use crate::plan::{Report, Tense};
+use crate::progress::{Kind, Progress};
+use crate::spec::fleet::{Fleet, Server, Via};
+use crate::state::{Offers, Store};
+
+/// Signals hosts that are directly below, whatever they have acknowledged.
+pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
+    let place = &options.place;
+    let desired = desired(place)?;
+    let Some(fleet) = &desired.fleet else {
+        let error = Error::new(ErrorKind::Spec, place.spec.path().to_string(), "names no servers");
+        return Err(error.hint("there is nobody to be signalled").into());
+    };
+    let servers = chosen(fleet, &options.servers)?;
+    let dir = walk::open_private(&place.state_dir)?;
+    let at = &place.state_dir;
+    let records = Records::open(&desired, fleet, &dir, at);
+    let identity = Identity::of(&dir, at)?;
+    let store = Store::new(&dir, at);
+    let newest = Newest::new(|| Offers::load(&dir, at), || Offers::stat(&dir));
+    let offers = newest.offers()?;
+    let mut index = records.index();
+    let mut report = Report::new(Some(fleet.me.to_string()));
+    let progress = Progress::new(options.progress, Kind::PassingOn, servers.len());
+    let turns = servers.into_iter().map(|server| Turn { server, retries: fleet.settings.retries }).collect();
+    let (purpose, patience) = (Purpose::Signal, options.patience);
+    Deliver { desired: &desired, fleet, store: &store, identity: &identity, purpose, patience, newest: &newest }.run(turns, |served| {
+        progress.step(served.server.name.as_str());
+        report.servers.push(records.keep(served, &offers, &mut index));
+    });
+    progress.finish();
+    report.settle(Tense::Done);
+    Ok(report)
+}
+
+/// The servers of these names, or all that can be signalled.
+fn chosen<'a>(fleet: &'a Fleet, names: &[ServerName]) -> Result<Vec<&'a Server>> {
+    if names.is_empty() {
+        return Ok(fleet.downstreams().filter(|server| server.via == Via::Ssh).collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            let wrong = |cause: &str| Error::new(ErrorKind::Usage, name.to_string(), cause);
+            match fleet.downstreams().find(|server| server.name == *name) {
+                Some(server) if server.via == Via::Ssh => Ok(server),
+                Some(_) => Err(wrong("has no certsync that could be signalled").hint("certsync apply delivers to it")),
+                None => Err(wrong("is not directly below this host in the spec").hint("only an upstream may signal a host")),
+            }
+        })
+        .collect()
+}

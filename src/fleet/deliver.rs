@@ -1,0 +1,188 @@
+//! Serving the servers below, many at once: each on its own, so that one that hangs or refuses neither stops nor slows the others.
+
+use super::carrier::{Identity, connect, explained, wait_each};
+use super::contact::{Contact, Patience, Purpose, Said, Unwanted};
+use super::due::{Due, wanted};
+use crate::base::{Error, ErrorKind, Result};
+use crate::host::Stat;
+use crate::host::ssh::Why;
+use crate::spec::Desired;
+use crate::spec::fleet::{Fleet, Server};
+use crate::state::{Offers, Store, TroubleKind};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, scope, sleep};
+use std::time::{Duration, Instant};
+
+/// The pause before a server is tried again; twice as long each time.
+const BACKOFF: Duration = Duration::from_secs(1);
+/// No pause is longer.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
+/// A thread that talks to one server needs little.
+const STACK: usize = 512 << 10;
+
+/// What serving depends on.
+pub struct Deliver<'a> {
+    /// This host's part of the spec.
+    pub desired: &'a Desired,
+    /// The fleet's.
+    pub fleet: &'a Fleet,
+    /// What there is to be passed on.
+    pub store: &'a Store<'a>,
+    /// What this host logs in with.
+    pub identity: &'a Identity<'a>,
+    /// What they are contacted for.
+    pub purpose: Purpose,
+    /// For whom it is waited.
+    pub patience: Patience,
+    /// The present offers, newest first whenever a server's turn comes.
+    pub newest: &'a Newest<'a>,
+}
+
+/// What became of one server.
+pub struct Served<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// Hash of what it was offered.
+    pub wanted: crate::base::ContentHash,
+    /// What it said, or why it could not be served.
+    pub said: std::result::Result<(Said, Vec<Unwanted>), (TroubleKind, Error)>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A server whose turn will come.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// How often it is tried again at most.
+    pub retries: u32,
+}
+
+/// The offers on disk, read again when they have changed.
+pub struct Newest<'a> {
+    read: Box<dyn Fn() -> Result<Offers> + Sync + 'a>,
+    stat: Box<dyn Fn() -> Option<Stat> + Sync + 'a>,
+    known: Mutex<Option<(Option<Stat>, Arc<Offers>)>>,
+}
+
+impl<'a> Newest<'a> {
+    /// Reads them with `read`; `stat` tells whether they have changed.
+    pub fn new(read: impl Fn() -> Result<Offers> + Sync + 'a, stat: impl Fn() -> Option<Stat> + Sync + 'a) -> Newest<'a> {
+        Newest { read: Box::new(read), stat: Box::new(stat), known: Mutex::new(None) }
+    }
+
+    /// The present ones.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn offers(&self) -> Result<Arc<Offers>> {
+        let stat = (self.stat)();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, offers)) = &*known
+            && *at == stat
+        {
+            return Ok(Arc::clone(offers));
+        }
+        let offers = Arc::new((self.read)()?);
+        *known = Some((stat, Arc::clone(&offers)));
+        Ok(offers)
+    }
+}
+
+impl<'a> Deliver<'a> {
+    /// Serves all of these, `fleet.parallel` at once, in their order; `done` is called for each as it is done.
+    pub fn run(&self, turns: Vec<Turn<'a>>, mut done: impl FnMut(Served<'a>)) {
+        let threads = turns.len().min(self.fleet.settings.parallel as usize).max(1);
+        let queue = Mutex::new(VecDeque::from(turns));
+        let (sender, receiver) = channel();
+        scope(|scope| {
+            for _ in 0..threads {
+                let (queue, sender): (_, Sender<Served<'a>>) = (&queue, sender.clone());
+                let work = move || {
+                    loop {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        let Some(turn) = next else { return };
+                        // Nobody listens any more once the others have failed badly.
+                        if sender.send(self.serve(turn)).is_err() {
+                            return;
+                        }
+                    }
+                };
+                if let Err(error) = Builder::new().stack_size(STACK).spawn_scoped(scope, work) {
+                    tracing::warn!("fewer servers at once: no thread is to be had: {error}");
+                    break;
+                }
+            }
+            drop(sender);
+            for served in receiver {
+                done(served);
+            }
+        });
+        // Only where not a single thread was to be had is anything left.
+        for turn in queue.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            done(self.serve(turn));
+        }
+    }
+
+    fn serve(&self, turn: Turn<'a>) -> Served<'a> {
+        let begun = Instant::now();
+        let mut wanted = crate::base::ContentHash::of(b"");
+        let mut pause = BACKOFF;
+        let mut tries = 0;
+        let said = loop {
+            match self.try_once(turn.server, &mut wanted) {
+                Err((Tell::Again, _, error)) if tries < turn.retries => {
+                    tracing::info!(server = %turn.server.name, "is tried again: {error}");
+                    tries += 1;
+                    sleep(pause);
+                    pause = (pause * 2).min(LONGEST_BACKOFF);
+                }
+                Err((_, kind, error)) => break Err((kind, error)),
+                Ok(said) => break Ok(said),
+            }
+        };
+        Served { server: turn.server, wanted, said, took: begun.elapsed() }
+    }
+
+    fn try_once(
+        &self,
+        server: &'a Server,
+        hash: &mut crate::base::ContentHash,
+    ) -> std::result::Result<(Said, Vec<Unwanted>), (Tell, TroubleKind, Error)> {
+        let here = |error: Error| (Tell::NoMore, TroubleKind::Refused, error);
+        let offers = self.newest.offers().map_err(here)?;
+        let due = Due { server, wanted: wanted(self.desired, self.fleet, server, &offers) };
+        *hash = due.wanted.hash;
+        let deadline = self.fleet.settings.deadline;
+        let mut wire = match connect(server, self.identity, (deadline, deadline)) {
+            Ok(wire) => wire,
+            Err(failure) => {
+                return Err((Tell::NoMore, TroubleKind::Unreachable, failure.into_error(ErrorKind::Peer, server.name.as_str())));
+            }
+        };
+        wait_each(&mut wire, deadline);
+        let mut contact = Contact { wire, fleet: self.fleet, due: &due, purpose: self.purpose, patience: self.patience };
+        let load = |set: &crate::base::SetName| match offers.of_set(set) {
+            Some(offer) => self.store.load(set, &offer.digest),
+            None => Err(Error::new(ErrorKind::State, set.to_string(), "is offered no more")),
+        };
+        contact.run(load).map_err(|error| {
+            let (error, why) = explained(&mut contact.wire, error, server);
+            match why {
+                Some(Why::Unreachable | Why::Closed | Why::Deadline) => (Tell::Again, TroubleKind::Unreachable, error),
+                Some(Why::NotStarted | Why::HostKey | Why::KeyRefused) => (Tell::NoMore, TroubleKind::Unreachable, error),
+                None => (Tell::NoMore, TroubleKind::Refused, error),
+            }
+        })
+    }
+}
+
+/// Whether another try may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tell {
+    Again,
+    NoMore,
+}

@@ -1,0 +1,252 @@
+//! Keeping the records of the servers below: what they say, what is believed of it, and what is told of them.
+
+use super::contact::Said;
+use super::deliver::Served;
+use super::due::{Wanted, is_in_step, served, wanted};
+use super::may::{identify, may_speak_of};
+use crate::base::{AbsPath, Error, ErrorKind, Result};
+use crate::host::{Dir, clock};
+use crate::plan::{HookReport, HookResult, Phase, ServerReport, ServerResult, ServerSet};
+use crate::spec::Desired;
+use crate::spec::fleet::{Fleet, Server};
+use crate::state::inbox::{Inbox, Told};
+use crate::state::{InStep, Index, Level, Offers, Peer, Peers, Standing, TroubleKind};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// The records of the servers below this host.
+pub struct Records<'a> {
+    desired: &'a Desired,
+    fleet: &'a Fleet,
+    dir: &'a Dir,
+    at: &'a AbsPath,
+    peers: Peers<'a>,
+    /// The index as it is on disk, once it was read.
+    on_disk: RefCell<Option<Index>>,
+}
+
+impl<'a> Records<'a> {
+    /// The records in the state directory `dir`, which is at `at`.
+    pub fn open(desired: &'a Desired, fleet: &'a Fleet, dir: &'a Dir, at: &'a AbsPath) -> Self {
+        Records { desired, fleet, dir, at, peers: Peers::new(dir, at), on_disk: RefCell::new(None) }
+    }
+
+    /// Who is in step.
+    pub fn index(&self) -> Index {
+        let index = self.peers.index();
+        *self.on_disk.borrow_mut() = Some(index.clone());
+        index
+    }
+
+    /// Writes down who is in step, where that has changed.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn keep_index(&self, index: &Index) -> Result<()> {
+        if self.on_disk.borrow().as_ref() == Some(index) {
+            return Ok(());
+        }
+        self.peers.keep_index(index)?;
+        *self.on_disk.borrow_mut() = Some(index.clone());
+        Ok(())
+    }
+
+    /// What is known of a server.
+    pub fn of(&self, server: &Server) -> Peer {
+        let known = self.peers.of(&server.name, &server.public_keys);
+        // A server that was renamed in the spec keeps its key, and with it its record.
+        known.map_or_else(|| Peer::unknown(server.name.clone()), |known| Peer { server: server.name.clone(), ..known })
+    }
+
+    /// How often a server is tried again: one that did not answer last time is tried once.
+    pub fn retries(&self, server: &Server) -> u32 {
+        if self.of(server).trouble.is_some() { 0 } else { self.fleet.settings.retries }
+    }
+
+    /// How this host stands, then every server below it of which that is known.
+    pub fn tree(&self, own: Option<&Standing>) -> Vec<Standing> {
+        let below = self.fleet.below(&self.fleet.me).filter_map(|server| self.of(server).standing);
+        own.cloned().into_iter().chain(below).collect()
+    }
+
+    /// Takes the reports from the inbox.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn take_reports(&self, index: &mut Index) -> Result<()> {
+        let Some(inbox) = Inbox::open(self.dir)? else { return Ok(()) };
+        let claimed = inbox.claim_reports()?;
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let offers = Offers::load(self.dir, self.at)?;
+        for (name, told) in claimed {
+            match told.ok_or_else(|| Error::new(ErrorKind::Peer, format!("inbox/{name}"), "is no report")).and_then(|told| self.hear(told))
+            {
+                Ok(()) => inbox.remove(&[name])?,
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    inbox.set_aside(&name);
+                }
+            }
+        }
+        for server in served(self.fleet) {
+            let wanted = wanted(self.desired, self.fleet, server, &offers);
+            if index.get(&server.name).is_none_or(|known| known.wanted != wanted.hash) {
+                self.judge(server, &wanted, &self.of(server), index);
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&self, told: Told) -> Result<()> {
+        let peer = identify(self.fleet, &told.from.peer, told.from.key)?;
+        for standing in told.servers {
+            if !may_speak_of(self.fleet, peer.server, &standing.server) {
+                let cause = format!("reports on {}, which is not below it", standing.server);
+                return Err(Error::new(ErrorKind::Peer, peer.server.name.to_string(), cause));
+            }
+            self.note(standing, told.at)?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, standing: Standing, now: i64) -> Result<()> {
+        let Some(server) = self.fleet.server(&standing.server) else { return Ok(()) };
+        let mut peer = self.of(server);
+        peer.hear(standing, now);
+        self.peers.keep(&server.public_keys, &peer)
+    }
+
+    /// Whether the server is in step is written into the index.
+    fn judge(&self, server: &Server, wanted: &Wanted<'_>, peer: &Peer, index: &mut Index) {
+        if is_in_step(server, wanted, peer) {
+            let at = peer.contact.unwrap_or_else(clock::unix_seconds);
+            index.insert(server.name.clone(), InStep { wanted: wanted.hash, at });
+        } else {
+            index.remove(&server.name);
+        }
+    }
+
+    /// Writes down what became of serving one server, and tells it.
+    pub fn keep(&self, served: Served<'_>, offers: &Offers, index: &mut Index) -> ServerReport {
+        let Served { server, wanted: hash, said, took } = served;
+        let before = index.get(&server.name).map(|known| known.wanted);
+        let now = clock::unix_seconds();
+        let mut error = None;
+        let mut result = ServerResult::Waiting;
+        match said {
+            Ok((Said::Stands(standings), unwanted)) => {
+                for standing in standings {
+                    if let Err(failed) = self.note(standing, now) {
+                        error = Some(failed);
+                    }
+                }
+                error = error.or_else(|| unwanted.into_iter().next().map(|unwanted| unwanted.error));
+                result = ServerResult::Done;
+            }
+            Ok((Said::Signalled | Said::Later, unwanted)) => {
+                let mut peer = self.of(server);
+                peer.contact = Some(now);
+                peer.trouble = None;
+                error = self.peers.keep(&server.public_keys, &peer).err();
+                error = error.or_else(|| unwanted.into_iter().next().map(|unwanted| unwanted.error));
+            }
+            Err((kind, failed)) => {
+                let mut peer = self.of(server);
+                peer.fail(kind, &failed, now);
+                if let Err(unkept) = self.peers.keep(&server.public_keys, &peer) {
+                    tracing::warn!("{unkept}");
+                }
+                result = if kind == TroubleKind::Unreachable { ServerResult::Unreachable } else { ServerResult::Failed };
+                error = Some(failed);
+            }
+        }
+        let peer = self.of(server);
+        // What it was offered may be newer than what this run began with.
+        let newest =
+            if wanted(self.desired, self.fleet, server, offers).hash == hash { None } else { Offers::load(self.dir, self.at).ok() };
+        let wanted = wanted(self.desired, self.fleet, server, newest.as_ref().unwrap_or(offers));
+        if result == ServerResult::Done {
+            self.judge(server, &wanted, &peer, index);
+            result = match index.get(&server.name) {
+                Some(known) if Some(known.wanted) == before && error.is_none() => ServerResult::Unchanged,
+                Some(_) if error.is_none() => ServerResult::Done,
+                _ => ServerResult::Failed,
+            };
+        } else {
+            index.remove(&server.name);
+        }
+        let error = error.or_else(|| (result == ServerResult::Failed).then(|| failed_there(server, &peer, &wanted)).flatten());
+        ServerReport {
+            name: server.name.to_string(),
+            result,
+            sets: sets(&peer, &wanted),
+            hooks: hooks(&peer),
+            error,
+            seconds: took.as_secs_f64(),
+        }
+    }
+
+    /// What is told of a server that has everything and was not contacted.
+    pub fn unchanged(&self, server: &Server) -> ServerReport {
+        ServerReport {
+            name: server.name.to_string(),
+            result: ServerResult::Unchanged,
+            sets: Vec::new(),
+            hooks: Vec::new(),
+            error: None,
+            seconds: 0.0,
+        }
+    }
+}
+
+fn sets(peer: &Peer, wanted: &Wanted<'_>) -> Vec<ServerSet> {
+    let Some(standing) = &peer.standing else { return Vec::new() };
+    let mut sets = BTreeMap::new();
+    for (set, _) in &wanted.offers {
+        if let Some(known) = standing.sets.get(*set) {
+            let told = ServerSet { name: (*set).clone(), digest: known.digest, revision: known.revision, level: known.level };
+            sets.insert((*set).clone(), told);
+        }
+    }
+    sets.into_values().collect()
+}
+
+fn hooks(peer: &Peer) -> Vec<HookReport> {
+    let failed = peer.standing.iter().flat_map(|standing| &standing.hooks);
+    failed
+        .map(|hook| HookReport {
+            name: hook.name.clone(),
+            set: hook.set.clone(),
+            phase: Phase::Run,
+            result: HookResult::Failed,
+            status: None,
+            output: hook.last.clone(),
+        })
+        .collect()
+}
+
+/// Why a server that answered is not in step.
+fn failed_there(server: &Server, peer: &Peer, wanted: &Wanted<'_>) -> Option<Error> {
+    let standing = peer.standing.as_ref()?;
+    let wrong = |cause: String| Some(Error::new(ErrorKind::Peer, server.name.to_string(), cause));
+    for (set, offer) in &wanted.offers {
+        let Some(known) = standing.sets.get(*set) else { return wrong(format!("does not have {set}")) };
+        let why = known.error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        match known.level {
+            Level::Failed => return wrong(format!("{set} failed there{why}")),
+            Level::Refused => return wrong(format!("{set} was refused there{why}")),
+            Level::Stored => return wrong(format!("{set} is not installed there yet")),
+            Level::Installed => {
+                let hook = standing.hooks.first().map(|hook| format!(": {}: {}", hook.name, hook.last)).unwrap_or_default();
+                return wrong(format!("{set} is installed there, but a hook has not succeeded{hook}"));
+            }
+            Level::Held | Level::Done if known.digest != offer.digest && known.level == Level::Done => {
+                return wrong(format!("{set} is another version there"));
+            }
+            Level::Held | Level::Done => {}
+        }
+    }
+    None
+}
