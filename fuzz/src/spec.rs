@@ -3,6 +3,7 @@
 use crate::shown;
 use certsync::base::{AbsPath, ContentHash, SetName};
 use certsync::host::users::User;
+use certsync::spec::fleet::Fleet;
 use certsync::spec::{
     Desired, Faults, Found, FoundKind, Loaded, Running, SpecInput, Surroundings, Trust, check_together, load_with, resolved_yaml,
     under_hash,
@@ -130,9 +131,10 @@ fn wrong(faults: &Faults, place: &Place, main: &[u8], more: &[u8]) {
     shown::lines(&faults.to_string());
     for fault in &faults.list {
         shown::line(&fault.source);
-        // No full stop; a name at the end may be one.
-        let full_stop =
-            fault.message.ends_with('.') && !fault.message.rsplit(' ').next().is_some_and(|word| word.trim_matches('.').is_empty());
+        // No full stop; a name at the end may have one.
+        let ends_a_sentence =
+            |word: &str| word.strip_suffix('.').is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()) && !word.is_empty());
+        let full_stop = fault.message.rsplit(' ').next().is_some_and(ends_a_sentence);
         assert!(!fault.message.is_empty() && !full_stop, "{}", fault.message);
         let is_main = fault.file == place.main.as_str();
         assert!(is_main || fault.file.ends_with("/more.yaml"), "{}", fault.file);
@@ -166,10 +168,30 @@ fn right(loaded: &Loaded, place: &Place) {
     let yaml = resolved_yaml(loaded);
     shown::lines(&yaml);
     let again = load_with(SpecInput::Text { text: yaml.clone(), at: place.main.clone() }, None, &surroundings());
-    let again = again.unwrap_or_else(|faults| panic!("what certsync wrote is refused:\n{faults}\n{yaml}"));
+    let mut again = again.unwrap_or_else(|faults| panic!("what certsync wrote is refused:\n{faults}\n{yaml}"));
+    // It is another text, and its hash another one.
+    if let (Some(again), Some(fleet)) = (&mut again.desired.fleet, &loaded.desired.fleet) {
+        again.spec_hash = fleet.spec_hash;
+        ways_make_sense(fleet);
+    }
     assert_eq!(again.desired, loaded.desired, "{yaml}");
     assert_eq!(resolved_yaml(&again), yaml);
     names_are_opened(&loaded.desired);
+}
+
+/// Whoever a set ends at may have it, and so may whoever is above on the way here.
+fn ways_make_sense(fleet: &Fleet) {
+    assert!(fleet.server(&fleet.me).is_some() && fleet.upstreams().count() == fleet.me().upstreams.len());
+    for route in &fleet.routes {
+        assert!(fleet.is_entitled(&fleet.me, &route.entry), "{}", route.entry);
+        for target in fleet.targets(route) {
+            assert!(fleet.is_entitled(&target.name, &route.entry), "{} {}", target.name, route.entry);
+            assert!(target.name == fleet.me || fleet.is_below(&target.name, &fleet.me), "{} {}", target.name, route.entry);
+            for upper in target.upstreams.iter().filter(|upper| fleet.is_below(upper, &fleet.me)) {
+                assert!(fleet.is_entitled(upper, &route.entry), "{upper} {}", route.entry);
+            }
+        }
+    }
 }
 
 fn names_are_opened(desired: &Desired) {
