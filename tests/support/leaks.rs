@@ -13,6 +13,9 @@ const KEYS: &str = "key-lines";
 /// Lines shorter than this (the last of a key, sometimes) prove nothing.
 const SHORTEST: usize = 16;
 
+/// Where private keys belong in a state directory: sets, this host's own, and sets that were brought and not taken yet.
+const PRIVATE: [&str; 4] = ["store", "keys", "inbox", "refused"];
+
 /// One test's record.
 pub struct Recorder {
     folder: PathBuf,
@@ -52,11 +55,12 @@ impl Recorder {
         file.write_all(stdout).and_then(|()| file.write_all(stderr)).expect("the record of outputs");
     }
 
-    /// Keeps a copy of a state directory, its `store` left out.
+    /// Keeps a copy of a state directory without what may hold keys.
     pub fn keep_state(&self, state: &Path) {
         for file in files(state) {
             let relative = file.strip_prefix(state).expect("a file of the state directory");
-            if relative.components().next().is_none_or(|first| first.as_os_str() != OsStr::new("store")) {
+            let holds_keys = |first: &OsStr| PRIVATE.iter().any(|name| first == OsStr::new(name));
+            if !relative.components().next().is_some_and(|first| holds_keys(first.as_os_str())) {
                 let copy = self.folder.join("state").join(relative);
                 fs::create_dir_all(copy.parent().expect("a parent")).expect("a folder of the record");
                 // Where several runs share a state directory, a temporary file may be gone by now.

@@ -1,0 +1,17 @@
+//! Many certsyncs with real sshds between them.
+//!
+//! Not part of a plain `cargo test`; run by `cargo test --test fleet`, as root. What a test needs and does not find here, it names.
+
+mod keys;
+#[path = "../support/fleet/mod.rs"]
+mod support;
+
+/// Leaves a test out, loudly, where something it needs is not here.
+#[macro_export]
+macro_rules! needs_a_fleet {
+    () => {
+        if $crate::support::is_lacking(std::thread::current().name().unwrap_or("a test")) {
+            return;
+        }
+    };
+}
