@@ -102,6 +102,11 @@ fn the_part_of_another_host_names_its_accounts_as_they_are_written() {
         .stderr_has("no group `nobody-has-this-group` on this host")
         .status(1)
         .run();
+    Test::new()
+        .spec(TWO_HOSTS)
+        .args(["validate", "[DIR]/certsync.yaml", "--as", "hub"])
+        .stdout("[DIR]/certsync.yaml: valid for hub: 1 pattern\n")
+        .run();
     let hub = Test::new().spec(TWO_HOSTS).args(["spec", "[DIR]/certsync.yaml"]).env("CERTSYNC_AS", "hub").any_stdout().run().stdout;
     assert!(hub.contains("install: []") && !hub.contains("nobody-has-this-group"), "{hub}");
 }

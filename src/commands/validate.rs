@@ -14,7 +14,8 @@ pub(super) fn run(global: &GlobalArgs, args: &ValidateArgs, output: &Output) -> 
     let counts = [count(sets, "set"), count(patterns, "pattern"), count(hooks, "hook")];
     let counts: Vec<&str> = counts.iter().flatten().map(String::as_str).collect();
     let counts = if counts.is_empty() { "nothing for this host".to_owned() } else { counts.join(", ") };
-    output.tell(&format!("{}: valid: {counts}\n", place.spec.path()));
+    let me = loaded.desired.fleet.map(|fleet| format!(" for {}", fleet.me)).unwrap_or_default();
+    output.tell(&format!("{}: valid{me}: {counts}\n", place.spec.path()));
     Ok(SUCCESS)
 }
 
