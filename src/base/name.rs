@@ -1,8 +1,9 @@
-//! Names of sets, hooks and servers.
+//! Names of sets, hooks and servers. A copy of a name costs nothing.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ macro_rules! name_type {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text; safe as one path component and on a terminal.
@@ -55,7 +56,7 @@ macro_rules! name_type {
                 if reserved.contains(&text) {
                     return Err(NameError(format!("the name {text} is reserved")));
                 }
-                Ok($name(text.to_owned()))
+                Ok($name(text.into()))
             }
         }
         impl fmt::Display for $name {

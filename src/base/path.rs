@@ -1,10 +1,11 @@
-//! Paths without `.`, `..`, empty steps or control characters.
+//! Paths without `.`, `..`, empty steps or control characters. A copy of a path costs nothing.
 
 use super::SetName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Why a text is no path of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl std::error::Error for PathError {}
 /// most 255 bytes, the whole at most 1024.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct RelPath(String);
+pub struct RelPath(Arc<str>);
 
 impl RelPath {
     /// The path as text.
@@ -51,7 +52,7 @@ impl RelPath {
 impl From<&SetName> for RelPath {
     /// A name is one plain step.
     fn from(name: &SetName) -> Self {
-        RelPath(name.as_str().to_owned())
+        RelPath(name.as_str().into())
     }
 }
 
@@ -71,7 +72,7 @@ impl FromStr for RelPath {
         if text.len() > 1024 || text.split('/').any(|step| step.len() > 255) {
             return Err(PathError(format!("a file name is too long: {}", shown())));
         }
-        Ok(RelPath(text.to_owned()))
+        Ok(RelPath(text.into()))
     }
 }
 
@@ -79,7 +80,7 @@ impl FromStr for RelPath {
 /// depends on links.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct AbsPath(String);
+pub struct AbsPath(Arc<str>);
 
 impl AbsPath {
     /// The path as text; `/` alone for the root.
@@ -89,7 +90,7 @@ impl AbsPath {
 
     /// The path for the standard library.
     pub fn as_path(&self) -> &Path {
-        Path::new(&self.0)
+        Path::new(self.as_str())
     }
 
     /// The steps below the root, outermost first; none for the root itself.
@@ -100,12 +101,12 @@ impl AbsPath {
     /// This path with a relative one below it.
     #[must_use]
     pub fn join(&self, below: &RelPath) -> AbsPath {
-        AbsPath([self.0.trim_end_matches('/'), "/", below.as_str()].concat())
+        AbsPath([self.0.trim_end_matches('/'), "/", below.as_str()].concat().into())
     }
 
     /// Whether `self` is `other` or lies below it.
     pub fn is_within(&self, other: &AbsPath) -> bool {
-        other.0 == "/" || self.0 == other.0 || self.0.strip_prefix(&other.0).is_some_and(|rest| rest.starts_with('/'))
+        &*other.0 == "/" || self.0 == other.0 || self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// `text` taken relative to `base` where it is not absolute.
@@ -124,6 +125,11 @@ impl FromStr for AbsPath {
         if !super::is_printable(text) {
             return Err(PathError(format!("a path holds a control character: {}", shown())));
         }
+        const LONGEST: usize = 4000;
+        // Nearly everything is clean.
+        if text.len() <= LONGEST && text.split('/').skip(1).all(|step| !matches!(step, "" | "." | "..")) {
+            return Ok(AbsPath(text.into()));
+        }
         let mut out = String::with_capacity(text.len());
         for step in text.split('/').filter(|step| !step.is_empty() && *step != ".") {
             if step == ".." {
@@ -132,10 +138,10 @@ impl FromStr for AbsPath {
             out.push('/');
             out.push_str(step);
         }
-        if out.len() > 4000 {
-            return Err(PathError("a path is longer than 4000 bytes".into()));
+        if out.len() > LONGEST {
+            return Err(PathError(format!("a path is longer than {LONGEST} bytes")));
         }
-        Ok(AbsPath(if out.is_empty() { "/".into() } else { out }))
+        Ok(AbsPath(if out.is_empty() { "/".into() } else { out.into() }))
     }
 }
 
