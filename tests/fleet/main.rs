@@ -2,6 +2,7 @@
 //!
 //! Not part of a plain `cargo test`; run by `cargo test --test fleet`, as root. What a test needs and does not find here, it names.
 
+mod first;
 mod keys;
 #[path = "../support/fleet/mod.rs"]
 mod support;

@@ -1,0 +1,69 @@
+//! The three ways of delivery, each once from end to end.
+
+use crate::needs_a_fleet;
+use crate::support::{Fleet, Node, server};
+use std::fs;
+
+fn certs(targets: &str) -> String {
+    format!("certs:\n  example.com: {{ source: /srv/source, targets: {targets}, install: /srv/live }}\n")
+}
+
+/// A set as an operator has it on the origin.
+fn renew(node: &Node) -> String {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["example.com".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("it is signed").pem();
+    node.write("source/cert.pem", &certificate);
+    node.write("source/privkey.pem", &key.serialize_pem());
+    certificate
+}
+
+fn installed(node: &Node) -> String {
+    fs::read_to_string(node.path("live/cert.pem")).unwrap_or_default()
+}
+
+#[test]
+fn a_server_pulls_what_is_new() {
+    needs_a_fleet!();
+    let fleet = Fleet::new(&[server("mgmt", "user: root"), server("web1", "upstream: mgmt, user: root")], &certs("[web1]"));
+    let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
+    for _ in 0..2 {
+        let certificate = renew(mgmt);
+        mgmt.certsync(&["apply"]).ok();
+        web1.certsync(&["apply"]).ok();
+        assert_eq!(installed(web1), certificate);
+    }
+    let again = web1.certsync(&["apply", "--detailed-exitcode"]);
+    assert_eq!(again.status, Some(0), "{again:?}");
+}
+
+#[test]
+fn an_origin_pushes_and_hears_what_came_of_it() {
+    needs_a_fleet!();
+    let fleet = Fleet::new(&[server("mgmt", "user: root"), server("web1", "upstream: mgmt, delivery: push, user: root")], &certs("[web1]"));
+    let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
+    // Its first run makes its inbox; there is nothing for it yet.
+    web1.certsync(&["apply"]);
+    let certificate = renew(mgmt);
+    let said = mgmt.certsync(&["apply"]).ok();
+    assert_eq!(installed(web1), certificate, "{said}");
+}
+
+#[test]
+fn a_signal_is_passed_down_the_tiers() {
+    needs_a_fleet!();
+    let servers = [
+        server("mgmt", "user: root"),
+        server("web1", "upstream: mgmt, delivery: trigger, user: root"),
+        server("edge1", "upstream: web1, delivery: trigger, user: root"),
+    ];
+    let fleet = Fleet::new(&servers, &certs("[edge1]"));
+    // As above.
+    for name in ["web1", "edge1"] {
+        fleet.node(name).certsync(&["apply"]);
+    }
+    let certificate = renew(fleet.node("mgmt"));
+    fleet.node("mgmt").certsync(&["apply"]).ok();
+    crate::support::process::eventually("edge1 has it", || installed(fleet.node("edge1")) == certificate);
+    assert!(!fleet.node("web1").path("live").exists(), "it only passes through there");
+}
