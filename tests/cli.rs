@@ -69,12 +69,6 @@ fn help_and_version_are_answers() {
     }
 }
 
-#[test]
-fn help_hides_what_is_not_supported_yet() {
-    let apply = Test::new().args(["apply", "--help"]).any_stdout().run().stdout;
-    assert!(!apply.contains("--new-revisions"), "{apply}");
-}
-
 /// A spec of two hosts, one of them with accounts that this machine does not have.
 const TWO_HOSTS: &str = "\
 version: 1
@@ -130,11 +124,7 @@ certsync: error: [DIR]/certsync.yaml:2:1: no server `egde`, which this host is s
 
 #[test]
 fn what_belongs_to_the_fleet_is_not_supported_yet() {
-    for (args, what, status) in [
-        (&["plan", "--remote"][..], "--remote", 1),
-        (&["apply", "--new-revisions"][..], "--new-revisions", 1),
-        (&["status", "--fleet"][..], "--fleet", 3),
-    ] {
+    for (args, what, status) in [(&["plan", "--remote"][..], "--remote", 1), (&["status", "--fleet"][..], "--fleet", 3)] {
         Test::new().args(args).stderr(&format!("certsync: error: {what}: is not supported yet\n")).status(status).run();
     }
 }

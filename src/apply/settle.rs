@@ -1,7 +1,7 @@
 //! Step 12 of apply: look again, then sweep what is no longer needed.
 
 use super::{Applied, Apply, fail, place, subject};
-use crate::base::{AbsPath, Error, ErrorKind, KeyFingerprint, SetName};
+use crate::base::{AbsPath, Digest, Error, ErrorKind, KeyFingerprint, SetName};
 use crate::collect::Incoming;
 use crate::host::{Dir, Entry, Kind, clock, unique};
 use crate::observe::{CURRENT, is_foreign_folder, is_leftover};
@@ -181,6 +181,13 @@ fn serial(name: &str) -> Option<u64> {
     parse_generation(name).map(|(serial, _)| serial)
 }
 
+/// So many former versions of a set that only passes through are kept: as many as `keep` has where nothing is written.
+const FORMER: usize = 2;
+
+fn is_revoked(store: &Store<'_>, set: &SetName, digest: &Digest, revoked: &BTreeSet<KeyFingerprint>) -> bool {
+    !revoked.is_empty() && store.load(set, digest).is_ok_and(|material| material.facts().has_key_of(revoked))
+}
+
 /// Versions that no install and no hold needs leave the store.
 fn purge_store(apply: &Apply<'_>, surveyed: &Surveyed, swept: &BTreeSet<SetName>, applied: &mut Applied) {
     let store = Store::new(apply.state_dir, apply.at);
@@ -191,6 +198,13 @@ fn purge_store(apply: &Apply<'_>, surveyed: &Surveyed, swept: &BTreeSet<SetName>
         // A version with a revoked key stays only where it is installed.
         let mut keep: BTreeSet<_> = (!known.facts.has_key_of(revoked)).then_some(known.digest).into_iter().collect();
         keep.extend(known.hold.iter().map(|hold| hold.at));
+        if apply.state.installs_of(&plan.name).is_empty() {
+            // It only passes through here: its former versions are kept for a rollback at the origin.
+            let former = store.versions(&plan.name).into_iter().filter(|(digest, _)| !keep.contains(digest)).take(FORMER);
+            let former: Vec<_> =
+                former.map(|(digest, _)| digest).filter(|digest| !is_revoked(&store, &plan.name, digest, revoked)).collect();
+            keep.extend(former);
+        }
         for install in apply.state.installs_of(&plan.name) {
             keep.extend(install.current.iter().chain(&install.former).chain(&install.next).filter_map(|generation| generation.digest));
         }

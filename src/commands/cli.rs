@@ -244,8 +244,8 @@ pub struct ApplyArgs {
     /// Serve all hosts below at once, whatever rollout: says
     #[arg(long)]
     pub now: bool,
-    /// Later.
-    #[arg(long, hide = true)]
+    /// Go on above a revision that lies far in the future: a clock was wrong
+    #[arg(long)]
     pub new_revisions: bool,
 }
 

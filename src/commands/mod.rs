@@ -22,6 +22,7 @@ mod place;
 mod plan;
 mod remove;
 mod reports;
+pub mod revisions;
 mod rollback;
 mod schema;
 mod session;

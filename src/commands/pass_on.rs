@@ -1,30 +1,35 @@
 //! Step 14 of apply: serving the hosts below, and saying above how this host and they stand. Nothing of it is done under the run lock.
 
 use super::options::Others;
+use super::revisions::Future;
 use super::session::Session;
 use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::fleet::carrier::Identity;
 use crate::fleet::contact::{Patience, Purpose};
 use crate::fleet::deliver::{Deliver, Newest, Turn};
-use crate::fleet::due::{Belief, Limit, due};
+use crate::fleet::due::{Belief, Due, Limit, due};
 use crate::fleet::fetch::Upstream;
 use crate::fleet::record::Records;
+use crate::fleet::wave::Wave;
 use crate::host::lock::{Lock, Wait, take};
 use crate::host::ssh::Connection;
 use crate::host::{Dir, clock};
 use crate::plan::Report;
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::Desired;
-use crate::spec::fleet::Fleet;
+use crate::spec::fleet::{Delivery, Fleet, Server};
 use crate::state::answers::{Answer, answer, sweep_answers};
 use crate::state::inbox::{Inbox, Wanted};
-use crate::state::{Offers, Standing, Store};
+use crate::state::{Index, Offers, Standing, Store};
 use std::ffi::OsStr;
 
 /// The lock of the one that serves the hosts below.
 const LOCK: &str = "deliver.lock";
 /// Left by those that found it taken: there is something newer to be passed on.
 const NOTE: &str = "deliver.next";
+
+/// What an operator does about a rollout that has stopped.
+const HALTED: &str = "mend what failed there and apply again: it goes on from where it is; --now serves all at once";
 
 /// How the hosts below are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Passing {
     pub belief: Belief,
     /// Whether `rollout` counts.
     pub rollout: RolloutChoice,
+    /// Whether a revision far in the future is gone on above.
+    pub future: Future,
 }
 
 /// Whether `rollout` counts.
@@ -187,34 +194,64 @@ impl Below<'_> {
         let newest = Newest::new(|| Offers::load(self.dir, self.at), || Offers::stat(self.dir));
         let offers = newest.offers()?;
         let (now, choice) = (clock::unix_seconds(), (self.passing.belief, &self.passing.limit));
-        let (due, in_step) = due((self.desired, self.fleet, &offers), &index, now, choice);
+        let (mut due, in_step) = due((self.desired, self.fleet, &offers), &index, now, choice);
         report.servers.retain(|told| !due.iter().any(|due| due.server.name.as_str() == told.name));
-        for server in in_step {
+        for server in &in_step {
             if !report.servers.iter().any(|told| told.name == server.name.as_str()) {
                 report.servers.push(self.records.unchanged(server));
             }
         }
-        if !due.is_empty() {
-            let identity = Identity::of(self.dir, self.at)?;
-            let store = Store::new(self.dir, self.at);
-            let turns: Vec<Turn<'_>> =
-                due.iter().map(|due| Turn { server: due.server, retries: self.records.retries(due.server) }).collect();
-            let progress = Progress::new(self.progress, Kind::PassingOn, turns.len());
-            Deliver {
-                desired: self.desired,
-                fleet: self.fleet,
-                store: &store,
-                identity: &identity,
-                purpose: Purpose::Deliver,
-                patience: self.patience,
-                newest: &newest,
-            }
-            .run(turns, |served| {
-                progress.step(served.server.name.as_str());
-                report.servers.push(self.records.keep(served, &offers, &mut index));
+        if self.passing.belief == Belief::Acknowledged && self.patience == Patience::Usual {
+            due.retain(|due| {
+                let is_at_it = due.server.delivery == Delivery::Trigger && self.records.is_at_it(due, now);
+                if is_at_it {
+                    report.servers.push(self.records.waiting(due.server));
+                }
+                !is_at_it
             });
-            progress.finish();
+        }
+        if !due.is_empty() {
+            self.spread((&due, &in_step), &newest, &mut index, report)?;
         }
         self.records.keep_index(&index)
+    }
+
+    /// Serves those that are due, all at once or as the rollout lets them.
+    fn spread(&self, (due, in_step): (&[Due<'_>], &[&Server]), newest: &Newest<'_>, index: &mut Index, report: &mut Report) -> Result<()> {
+        let identity = Identity::of(self.dir, self.at)?;
+        let store = Store::new(self.dir, self.at);
+        let offers = newest.offers()?;
+        let rollout = self.fleet.rollout.as_ref().filter(|_| self.passing.rollout == RolloutChoice::AsSpec);
+        let deliver = Deliver {
+            desired: self.desired,
+            fleet: self.fleet,
+            store: &store,
+            identity: &identity,
+            purpose: Purpose::Deliver,
+            // Who goes first is waited for: the others go on only when it is through.
+            patience: if rollout.is_some() { Patience::Tree } else { self.patience },
+            newest,
+        };
+        let progress = Progress::new(self.progress, Kind::PassingOn, due.len());
+        let mut wave = Wave::new(self.fleet, due, in_step, |due| self.records.known(due));
+        loop {
+            let next = wave.next(rollout);
+            if let Some(halt) = next.halt {
+                report.errors.push(Error::new(ErrorKind::Peer, "rollout", halt.to_string()).hint(HALTED));
+            }
+            if next.switch.is_empty() {
+                break;
+            }
+            let turns = next.switch.iter().map(|server| Turn { server, retries: self.records.retries(server) }).collect();
+            deliver.run(turns, |served| {
+                progress.step(served.server.name.as_str());
+                let told = self.records.keep(served, &offers, index);
+                wave.note(&told);
+                report.servers.push(told);
+            });
+        }
+        progress.finish();
+        report.servers.extend(wave.left().map(|server| self.records.waiting(server)));
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use super::options::{
 };
 use super::output::{Output, print_error};
 use super::pass_on::{Passing, RolloutChoice};
+use super::revisions::Future;
 use super::{Stop, later, place};
 use crate::base::hex;
 use crate::fleet::contact::Patience;
@@ -38,9 +39,6 @@ pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs, output: &Output) -> Res
 
 /// `certsync apply`.
 pub(super) fn apply(global: &GlobalArgs, args: &ApplyArgs, output: &Output) -> Result<Exit, Stop> {
-    if args.new_revisions {
-        return later("--new-revisions");
-    }
     answer(args.answer, Tense::Done, output, || {
         let place = place::of_path(global, &args.spec)?;
         if let Some(splay) = args.splay {
@@ -49,6 +47,7 @@ pub(super) fn apply(global: &GlobalArgs, args: &ApplyArgs, output: &Output) -> R
         let passing = Passing {
             limit: if args.limit.is_empty() { Limit::All } else { Limit::Only(args.limit.iter().cloned().collect()) },
             belief: if args.refresh { Belief::Nothing } else { Belief::Acknowledged },
+            future: if args.new_revisions { Future::GoOn } else { Future::Stop },
             rollout: if args.now { RolloutChoice::Ignored } else { RolloutChoice::AsSpec },
         };
         super::apply(&ApplyOptions { place, judging: judging(&args.judge), run: run(global, args.lock), passing })

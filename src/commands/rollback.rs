@@ -3,6 +3,7 @@
 use super::Stop;
 use super::options::{Judging, RollbackOptions, RollbackTo};
 use super::pass_on::Passing;
+use super::revisions::{is_origin, next};
 use super::session::{Session, look};
 use super::turns::{Done, Wish, in_turn, serve};
 use crate::apply::restore;
@@ -33,7 +34,11 @@ pub fn rollback(options: &RollbackOptions) -> Result<Report, Stop> {
         match target(session, options)? {
             Some(at) => Ok(Done { report: back(session, options, at)?, served: Scope::Sets(BTreeSet::new()) }),
             None => {
+                let is_origin = is_origin(session, &options.set);
                 if let Some(known) = session.state.sets.get_mut(&options.set) {
+                    if is_origin {
+                        known.revision = next(known);
+                    }
                     known.hold = None;
                 }
                 serve(session, &judging, asked.and(own), options.run.progress)
@@ -57,8 +62,15 @@ fn target(session: &Session, options: &RollbackOptions) -> Result<Option<Digest>
         None => 0,
     };
     let installed = installs(session, set).filter_map(|install| install.current.as_ref()?.digest).map(|digest| revision(&digest)).max();
-    let candidates: BTreeSet<Digest> =
+    let mut candidates: BTreeSet<Digest> =
         installs(session, set).flat_map(|install| &install.former).filter_map(|generation| generation.digest).collect();
+    let mut installed = installed;
+    if let Some(store) = store.as_ref().filter(|_| installs(session, set).next().is_none()) {
+        // What only passes through here has its former versions in the store alone.
+        let present = known.hold.as_ref().map_or(known.digest, |hold| hold.at);
+        candidates.extend(store.versions(set).into_iter().map(|(digest, _)| digest).filter(|digest| *digest != present));
+        installed = Some(revision(&present));
+    }
     match &options.to {
         RollbackTo::Release if known.hold.is_none() => Err(wrong("is not held".into()).into()),
         RollbackTo::Release => Ok(None),
@@ -118,8 +130,14 @@ fn back(session: &mut Session, options: &RollbackOptions, at: Digest) -> Result<
     if let Some(key) = stored.facts().keys.iter().find(|key| session.desired.revoked.contains(key)) {
         return Err(Error::new(ErrorKind::Judgement, set.to_string(), format!("version {} has the revoked key {key}", short(&at))).into());
     }
+    let is_origin = is_origin(session, set);
     if let Some(known) = session.state.sets.get_mut(set) {
-        known.hold = (known.digest != at).then_some(Hold { at, against: known.digest, revision: None });
+        // At the origin it is a change of content like any other, and is passed on.
+        let revision = is_origin.then(|| next(known));
+        if known.digest == at {
+            known.revision = revision.unwrap_or(known.revision);
+        }
+        known.hold = (known.digest != at).then_some(Hold { at, against: known.digest, revision });
     }
     let scope = Scope::Sets(BTreeSet::from([set.clone()]));
     let back = Look {

@@ -15,4 +15,5 @@ pub mod own;
 pub mod record;
 pub mod rollout;
 pub mod runner;
+pub mod wave;
 pub mod wire;

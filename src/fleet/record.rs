@@ -2,14 +2,16 @@
 
 use super::contact::Said;
 use super::deliver::Served;
-use super::due::{Wanted, is_in_step, served, wanted};
+use super::due::{Due, Wanted, is_in_step, served, wanted};
 use super::may::{identify, may_speak_of};
+use super::rollout::Known;
 use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::{Dir, clock};
 use crate::plan::{HookReport, HookResult, Phase, ServerReport, ServerResult, ServerSet};
 use crate::spec::Desired;
 use crate::spec::fleet::{Fleet, Server};
 use crate::state::inbox::{Inbox, Told};
+use crate::state::{Floor, floors, keep_floors, raise};
 use crate::state::{InStep, Index, Level, Offers, Peer, Peers, Standing, TroubleKind};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -113,9 +115,30 @@ impl<'a> Records<'a> {
 
     fn note(&self, standing: Standing, now: i64) -> Result<()> {
         let Some(server) = self.fleet.server(&standing.server) else { return Ok(()) };
+        self.note_floors(&standing)?;
         let mut peer = self.of(server);
         peer.hear(standing, now);
         self.peers.keep(&server.public_keys, &peer)
+    }
+
+    /// Where this host is the origin, and a host below has seen a revision that it does not know of: it goes on above it next time.
+    fn note_floors(&self, standing: &Standing) -> Result<()> {
+        let offers = Offers::load(self.dir, self.at)?;
+        let is_ours = |entry| self.fleet.route(entry).is_some_and(|route| route.origin == self.fleet.me);
+        let mut found = None;
+        for (set, theirs) in &standing.sets {
+            if let Some(ours) = offers.of_set(set).filter(|ours| is_ours(ours.entry(set)) && ours.revision < theirs.revision) {
+                let floor = Floor {
+                    server: standing.server.clone(),
+                    revision: theirs.revision,
+                    digest: theirs.digest,
+                    not_before: theirs.not_before,
+                };
+                tracing::warn!(set = %set, "{} has seen revision {}, this origin is at {}", standing.server, theirs.revision, ours.revision);
+                raise(found.get_or_insert_with(|| floors(self.dir)), set, floor);
+            }
+        }
+        found.map_or(Ok(()), |found| keep_floors(self.dir, self.at, &found))
     }
 
     /// Whether the server is in step is written into the index.
@@ -147,6 +170,7 @@ impl<'a> Records<'a> {
             }
             Ok((Said::Signalled | Said::Later, unwanted)) => {
                 let mut peer = self.of(server);
+                peer.signalled = Some(InStep { wanted: hash, at: now });
                 peer.contact = Some(now);
                 peer.trouble = None;
                 error = self.peers.keep(&server.public_keys, &peer).err();
@@ -174,7 +198,7 @@ impl<'a> Records<'a> {
                 Some(_) if error.is_none() => ServerResult::Done,
                 _ => ServerResult::Failed,
             };
-        } else {
+        } else if before != Some(hash) {
             index.remove(&server.name);
         }
         let error = error.or_else(|| (result == ServerResult::Failed).then(|| failed_there(server, &peer, &wanted)).flatten());
@@ -186,6 +210,30 @@ impl<'a> Records<'a> {
             error,
             seconds: took.as_secs_f64(),
         }
+    }
+
+    /// What is known of a server, as a rollout wants to know it, before this run has contacted it.
+    pub fn known(&self, due: &Due<'_>) -> Known {
+        let peer = self.of(due.server);
+        let levels = || due.wanted.offers.iter().filter_map(|(set, offer)| peer.level(set, &offer.digest, offer.revision));
+        if levels().any(|level| matches!(level, Level::Failed | Level::Refused | Level::Installed)) {
+            Known::FailedBefore
+        } else {
+            Known::Waiting
+        }
+    }
+
+    /// Whether the server was signalled to fetch just this a moment ago, and may be at it: to signal again would have it say again how it
+    /// stands, which would have this host run again, and so on for ever.
+    pub fn is_at_it(&self, due: &Due<'_>, now: i64) -> bool {
+        let moment = i64::try_from(self.fleet.settings.deadline.as_secs()).unwrap_or(i64::MAX);
+        let signalled = self.of(due.server).signalled;
+        signalled.is_some_and(|signalled| signalled.wanted == due.wanted.hash && now >= signalled.at && now - signalled.at < moment)
+    }
+
+    /// What is told of a server whose turn has not come.
+    pub fn waiting(&self, server: &Server) -> ServerReport {
+        ServerReport { result: ServerResult::Waiting, ..self.unchanged(server) }
     }
 
     /// What is told of a server that has everything and was not contacted.

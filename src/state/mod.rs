@@ -5,6 +5,7 @@ mod asleep;
 mod cache;
 mod contents;
 mod file;
+mod floors;
 pub mod inbox;
 mod offers;
 mod peers;
@@ -21,6 +22,7 @@ mod types;
 
 pub use cache::{Cache, Common, Quiet};
 pub use contents::{Acl, Belief, Contents, Known, Looked};
+pub use floors::{Floor, Floors, floors, keep_floors, raise};
 pub use offers::{Offer, Offers};
 pub use peers::{InStep, Index, Peer, Peers, Trouble, TroubleKind};
 pub use share::share;

@@ -81,13 +81,19 @@ impl Offers {
                 not_before: facts.leaves.first().map(|leaf| leaf.not_before),
                 not_after: facts.not_after(),
             };
-            let facts = if digest == known.digest {
-                &known.facts
-            } else {
-                let mut generations = installs.iter().flat_map(|install| install.current.iter().chain(&install.former));
-                &generations.find(|generation| generation.digest == Some(digest))?.facts
+            if !store.holds(name, &digest) {
+                return None;
+            }
+            if digest == known.digest {
+                return Some((name.clone(), of_version(&known.facts)));
+            }
+            let mut generations = installs.iter().flat_map(|install| install.current.iter().chain(&install.former));
+            let offer = match generations.find(|generation| generation.digest == Some(digest)) {
+                Some(generation) => of_version(&generation.facts),
+                // Where it only passes through, nothing but the store knows it.
+                None => of_version(store.load(name, &digest).ok()?.facts()),
             };
-            store.holds(name, &digest).then(|| (name.clone(), of_version(facts)))
+            Some((name.clone(), offer))
         };
         state.sets.iter().filter_map(offer).collect()
     }

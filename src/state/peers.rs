@@ -24,6 +24,9 @@ pub struct Peer {
     pub contact: Option<i64>,
     /// What went wrong when it was last contacted.
     pub trouble: Option<Trouble>,
+    /// What it was last signalled to fetch.
+    #[serde(default)]
+    pub signalled: Option<InStep>,
 }
 
 /// Why a server could not be served.
@@ -51,12 +54,12 @@ pub enum TroubleKind {
     Refused,
 }
 
-/// What a server in step has acknowledged.
+/// What a server in step has acknowledged, or what it was signalled to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InStep {
-    /// Hash of what it should have and has.
+    /// Hash of what it should have.
     pub wanted: ContentHash,
-    /// When it said so, Unix seconds.
+    /// When it said that it has it, or was told, Unix seconds.
     pub at: i64,
 }
 
@@ -152,7 +155,7 @@ impl<'a> Peers<'a> {
 impl Peer {
     /// A server of which nothing is known.
     pub fn unknown(server: ServerName) -> Peer {
-        Peer { server, standing: None, contact: None, trouble: None }
+        Peer { server, standing: None, contact: None, trouble: None, signalled: None }
     }
 
     /// Takes what the server, or a host between, says of it, unless something newer is known.

@@ -139,6 +139,16 @@ impl<'a> Store<'a> {
         std::str::from_utf8(bytes.expose()).ok()?.trim().parse().ok()
     }
 
+    /// The versions that are there, each with the revision under which it came, the newest first.
+    pub fn versions(&self, set: &SetName) -> Vec<(Digest, u64)> {
+        let Ok(Some(dir)) = self.find_set(set) else { return Vec::new() };
+        let names = dir.entries().unwrap_or_default().into_iter().filter(|entry| entry.kind == Kind::Dir);
+        let digests = names.filter_map(|entry| entry.name.to_str()?.parse::<Digest>().ok());
+        let mut versions: Vec<_> = digests.map(|digest| (digest, self.revision(set, &digest).unwrap_or(0))).collect();
+        versions.sort_by_key(|(digest, revision)| (std::cmp::Reverse(*revision), *digest));
+        versions
+    }
+
     /// Removes one version: it is damaged and about to be stored again.
     ///
     /// # Errors

@@ -113,7 +113,10 @@ impl Survey<'_> {
         let digest = material.digest();
         let revision = match known {
             Some(known) if known.digest == digest => known.revision,
-            known => clock::unix_milliseconds().max(known.map_or(0, |known| known.revision + 1)),
+            known => {
+                let held = known.and_then(|known| known.hold.as_ref()?.revision).unwrap_or(0);
+                clock::unix_milliseconds().max(known.map_or(0, |known| known.revision.max(held) + 1))
+            }
         };
         if self.look.keep == Keep::InStore {
             self.store()?.commit(&set.name, material, revision)?;
