@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::options::ApplyOptions;
-use super::turns::{Wish, in_turn, serve};
+use super::turns::{Requests, Wish, in_turn, serve};
 use crate::plan::Report;
 use crate::state::requests::Scope;
 
@@ -13,6 +13,7 @@ pub fn apply(options: &ApplyOptions) -> Result<Report, Stop> {
         place: &options.place,
         judging: &options.judging,
         whole: true,
+        requests: Requests::Served,
         request: None,
         patience: options.run.lock_timeout,
         others: options.run.others,

@@ -4,7 +4,7 @@ use super::Stop;
 use super::options::{DeployHookOptions, Judging};
 use super::pass_on::Passing;
 use super::session::{Pass, Session};
-use super::turns::{Wish, in_turn, serve};
+use super::turns::{Requests, Wish, in_turn, serve};
 use crate::base::{Error, ErrorKind, SetName, printable};
 use crate::collect::name_sets;
 use crate::host::source::same_directory;
@@ -38,6 +38,7 @@ pub fn deploy_hook(options: &DeployHookOptions) -> Result<Report, Stop> {
         place: &options.place,
         judging: &judging,
         whole: false,
+        requests: Requests::Served,
         request: Some(scope.clone()),
         patience: options.run.lock_timeout,
         others: options.run.others,

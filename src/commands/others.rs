@@ -163,6 +163,8 @@ fn try_take(session: &mut Session, judging: &Judging, received: &Received, befor
         }
     }
     session.incoming.renewed.insert(received.set.clone(), renewal);
+    // Whatever becomes of this run: what it has changed is looked at by the next.
+    session.cache.set_quiet(&received.set, None);
     Ok(())
 }
 

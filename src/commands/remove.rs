@@ -4,7 +4,7 @@ use super::Stop;
 use super::options::{Judging, RemoveOptions};
 use super::pass_on::Passing;
 use super::session::Session;
-use super::turns::{Done, Wish, in_turn};
+use super::turns::{Done, Requests, Wish, in_turn};
 use crate::apply::remove as delete;
 use crate::base::{AbsPath, Error, ErrorKind, SetName};
 use crate::collect::name_sets;
@@ -20,6 +20,7 @@ pub fn remove(options: &RemoveOptions) -> Result<Report, Stop> {
         place: &options.place,
         judging: &judging,
         whole: false,
+        requests: Requests::Left,
         request: None,
         patience: options.run.lock_timeout,
         others: options.run.others,

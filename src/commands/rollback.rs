@@ -5,7 +5,7 @@ use super::options::{Judging, RollbackOptions, RollbackTo};
 use super::pass_on::Passing;
 use super::revisions::{is_origin, next};
 use super::session::{Session, look};
-use super::turns::{Done, Wish, in_turn, serve};
+use super::turns::{Done, Requests, Wish, in_turn, serve};
 use crate::apply::restore;
 use crate::base::{Digest, Error, ErrorKind, SetName};
 use crate::material::Material;
@@ -23,13 +23,14 @@ pub fn rollback(options: &RollbackOptions) -> Result<Report, Stop> {
         place: &options.place,
         judging: &judging,
         whole: false,
+        requests: Requests::Left,
         request: None,
         patience: options.run.lock_timeout,
         others: options.run.others,
         passing: Passing::default(),
         progress: options.run.progress,
     };
-    let done = in_turn(&wish, |session, asked| {
+    let done = in_turn(&wish, |session, _| {
         let own = Scope::Sets(BTreeSet::from([options.set.clone()]));
         match target(session, options)? {
             Some(at) => Ok(Done { report: back(session, options, at)?, served: Scope::Sets(BTreeSet::new()) }),
@@ -41,7 +42,7 @@ pub fn rollback(options: &RollbackOptions) -> Result<Report, Stop> {
                     }
                     known.hold = None;
                 }
-                serve(session, &judging, asked.and(own), options.run.progress)
+                serve(session, &judging, own, options.run.progress)
             }
         }
     })?;

@@ -29,6 +29,8 @@ pub(super) struct Wish<'a> {
     pub judging: &'a Judging,
     /// Whether it is about all sets and needs only what is to be done of the state.
     pub whole: bool,
+    /// What becomes of requests that others have left.
+    pub requests: Requests,
     /// `None`: waits for its turn; otherwise it leaves this request if somebody else waits already.
     pub request: Option<Scope>,
     /// How long to wait behind another that waits.
@@ -39,6 +41,24 @@ pub(super) struct Wish<'a> {
     pub passing: Passing,
     /// Progress on stderr.
     pub progress: ProgressChoice,
+}
+
+/// What a command's first turn does with requests that others have left; a further turn serves them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Requests {
+    /// It serves them as well.
+    Served,
+    /// It does its own work alone.
+    Left,
+}
+
+/// Which turn of a command it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// That for its own work.
+    First,
+    /// One for what others want.
+    Further,
 }
 
 /// What a command did in its turn.
@@ -56,14 +76,14 @@ pub(super) fn in_turn(
     work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
 ) -> std::result::Result<Option<Report>, Stop> {
     let Some((dir, turn)) = first_turn(wish)? else { return Ok(None) };
-    let mut total = settled(wish, one_turn(wish, &dir, wish.judging, work), turn);
+    let mut total = settled(wish, one_turn(wish, &dir, (Which::First, wish.judging), work), turn);
     // What was asked for once is done.
     let judging = Judging { content: wish.judging.content, ..Judging::default() };
     while again(&dir) {
         let TurnOutcome::Turn(turn) = take_turn(&dir, wish.who, Turn::Again, wish.patience).map_err(|error| in_full(wish, error))? else {
             break;
         };
-        let next = one_turn(wish, &dir, &judging, |session, asked| serve(session, &judging, asked, wish.progress));
+        let next = one_turn(wish, &dir, (Which::Further, &judging), |session, asked| serve(session, &judging, asked, wish.progress));
         let next = settled(wish, next, turn);
         total = match (total, next) {
             (Ok(before), Ok(after)) => Ok(merged(before, after)),
@@ -121,7 +141,7 @@ fn in_full(wish: &Wish<'_>, error: Error) -> Error {
 fn one_turn(
     wish: &Wish<'_>,
     dir: &Dir,
-    judging: &Judging,
+    (which, judging): (Which, &Judging),
     work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
 ) -> std::result::Result<(Report, Option<Toll>), Stop> {
     let read = requests::read(dir)?;
@@ -131,7 +151,12 @@ fn one_turn(
     let brought = inbox.as_ref().map_or(Ok(Vec::new()), Inbox::pushes)?;
     let from_inbox = (!wanted.is_empty() || !brought.is_empty()).then_some(Scope::All);
     let asked = read.iter().map(|(_, request)| request.scope.clone()).chain(from_inbox).reduce(Scope::and);
-    let all = wish.whole || asked == Some(Scope::All);
+    // What comes from other hosts is taken only where everything is looked at afterwards: what is recorded must not be left uninstalled.
+    let all = match (which, wish.requests) {
+        (Which::First, Requests::Served) => wish.whole || asked == Some(Scope::All),
+        (Which::First, Requests::Left) => false,
+        (Which::Further, _) => asked == Some(Scope::All),
+    };
     let mut session = Session::working(wish.place, judging, if all { Pass::Quiet } else { Pass::Nothing })?;
     let mut unfinished = session.recover();
     let (future, others) = (wish.passing.future, wish.others);
