@@ -6,6 +6,8 @@ use crate::host::{Dir, Durability, Kind, users, walk, write_atomic};
 use crate::observe::{META, META_MODE, Marker, OWNER_FILE, is_leftover, marker, own_dir};
 use crate::spec::InstallRest;
 use crate::state::Inode;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 
@@ -109,9 +111,13 @@ fn owner_text(us: &str) -> String {
 }
 
 /// Removes what a run left here that was killed while it made a folder: it holds an `owner` file at most. Where others may write,
-/// nothing is made in this way, and such a folder is somebody else's.
+/// nothing is made in this way, and such a folder is somebody else's. Looks once into each directory, since thousands of sets may share one.
 pub(super) fn sweep(dir: &Dir) -> io::Result<()> {
-    if dir.is_exposed()? {
+    thread_local! {
+        static SWEPT: RefCell<BTreeSet<(u64, u64)>> = const { RefCell::new(BTreeSet::new()) };
+    }
+    let stat = dir.stat()?;
+    if dir.is_exposed()? || !SWEPT.with_borrow_mut(|swept| swept.insert((stat.dev, stat.ino))) {
         return Ok(());
     }
     let own = users::running_user().uid;

@@ -29,8 +29,15 @@ certs:
 
 /// A host with this many lineages of certbot through one pattern set, installed, its cache warm.
 fn lineages(count: usize, rest: &str) -> Host {
+    let host = uninstalled(count, &LINEAGES.replace('%', rest));
+    host.apply().has_status(2);
+    settled(host)
+}
+
+/// A host with this many lineages of certbot, and this spec.
+fn uninstalled(count: usize, spec: &str) -> Host {
     let host = Host::new();
-    host.spec(&LINEAGES.replace('%', rest));
+    host.spec(spec);
     let pair = Pair::new("site.test", 1);
     for number in 0..count {
         let live = format!("letsencrypt/live/n{number:03}");
@@ -41,8 +48,7 @@ fn lineages(count: usize, rest: &str) -> Host {
             symlink(format!("../../{kept}"), host.at(&format!("{live}/{file}"))).expect("a link");
         }
     }
-    host.apply().has_status(2);
-    settled(host)
+    host
 }
 
 /// Content that was read within the clock tick of its change is read again: here until that is over.
@@ -105,6 +111,22 @@ fn each_further_set_with_nothing_to_do_costs_a_bounded_number_of_system_calls() 
         eprintln!("{layout}: {each} system calls for each set, at most {budget}");
         assert!(each <= budget, "{layout}: {each} for each set, at most {budget}");
     }
+}
+
+#[test]
+fn a_dest_that_sets_share_is_not_listed_once_more_for_each_of_them() {
+    if !there("strace") || !is_root() {
+        return;
+    }
+    let spec = LINEAGES.replace("\"ssl/{name}\"", "ssl, files: { \"{name}/all.pem\": [fullchain.pem, privkey.pem] }").replace('%', "");
+    let listings = |count| {
+        let host = uninstalled(count, &spec);
+        let listed = host.traced("getdents64", &["apply", "-q"]);
+        listed.iter().filter(|line| line.contains("/ssl>") || line.contains("/ssl/.certsync>")).count()
+    };
+    let [few, many] = [3, 13].map(listings);
+    assert!(few > 0);
+    assert_eq!(few, many, "with each set there is more in it");
 }
 
 /// How a renewal comes about so that size and second of its files stay as they were.
