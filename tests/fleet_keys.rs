@@ -14,7 +14,7 @@ const EDGE: &str =
     "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAINfYTpiLH8pQzcYlyt2N5Mwp2086vuAhroIng6h9lpzWAAAABHNzaDo=";
 const EDGE_ID: &str = "SHA256:Wp71HhcJg0v0rZbR0U5oRuZdi6K8pNqPURaA1aqvrAQ";
 
-/// mgmt, web1 below it, edge below web1; old1 below mgmt has no certsync.
+/// mgmt, web1 below it, edge below web1.
 fn spec() -> String {
     format!(
         "\
@@ -23,7 +23,6 @@ servers:
   mgmt: {{ address: ssl.example.com, port: 2222, public_key: \"{MGMT} root@mgmt\", host_key: \"{MGMT}\" }}
   web1: {{ address: 10.0.0.11, upstream: mgmt, delivery: push, public_key: \"{WEB1}\", host_key: [\"{WEB1}\", \"{EDGE}\"] }}
   \"Edge 1\": {{ address: 10.0.0.12, upstream: web1, public_key: \"{EDGE}\", host_key: \"{EDGE}\", from: [10.0.0.0/8, \"!10.1.*\"] }}
-  old1: {{ address: 10.0.0.99, upstream: mgmt, delivery: push, via: {{ rsync: /live }} }}
 certs:
   example.com: {{ source: /srv/certs/example.com, targets: all, install: /etc/ssl/example.com }}
 "

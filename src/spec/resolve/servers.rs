@@ -263,6 +263,8 @@ impl<'a> Servers<'a> {
             _ => {}
         }
         hooks::command(context, &via.command, ELSEWHERE);
+        let hint = "install certsync there, or let a hook of its upstream bring the files";
+        context.fault(at.key(), "a server with `via: { rsync: … }` is not supported yet", hint);
     }
 
     /// A key is who somebody is: no two servers may have one.
