@@ -9,7 +9,7 @@ use crate::fleet::may::identify;
 use crate::fleet::runner::Runner;
 use crate::fleet::wire::{Message, Refusal, Wire};
 use crate::host::link::{Link, Patience};
-use crate::host::walk;
+use crate::host::{this_program, walk};
 use crate::spec::Desired;
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ fn answer(desired: &Desired, place: &super::options::Place, args: &GateArgs, wir
         }
         Err(error) => return refuse(wire, error),
     };
-    let program = std::env::current_exe().map_err(|error| Error::io(ErrorKind::Permission, "certsync", &error))?;
-    let runner = Runner::new(&program, owner, spec, &place.state_dir, place.name.as_deref());
+    // Under the name that the rule for sudo has.
+    let program = this_program()?;
+    let runner = Runner::new(program.as_path(), owner, spec, &place.state_dir, place.name.as_deref());
     Gate { desired, fleet, dir: &dir, at: &place.state_dir, peer, key: args.key, runner: &runner }.serve(wire)
 }
