@@ -124,9 +124,7 @@ certsync: error: [DIR]/certsync.yaml:2:1: no server `egde`, which this host is s
 
 #[test]
 fn what_belongs_to_the_fleet_is_not_supported_yet() {
-    for (args, what, status) in [(&["plan", "--remote"][..], "--remote", 1), (&["status", "--fleet"][..], "--fleet", 3)] {
-        Test::new().args(args).stderr(&format!("certsync: error: {what}: is not supported yet\n")).status(status).run();
-    }
+    Test::new().args(["plan", "--remote"]).stderr("certsync: error: --remote: is not supported yet\n").status(1).run();
 }
 
 #[test]

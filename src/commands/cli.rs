@@ -283,8 +283,8 @@ pub struct StatusArgs {
     /// The same with exit 2
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub crit: Option<Duration>,
-    /// Later.
-    #[arg(long, hide = true)]
+    /// Tell of every server below this one instead, as far as is known here; asks nobody
+    #[arg(long)]
     pub fleet: bool,
 }
 

@@ -2,15 +2,18 @@
 
 use super::cli::{GlobalArgs, StatusArgs, StatusFormat};
 use super::exit::{Exit, SUCCESS, UNKNOWN};
-use super::options::{Judging, StatusOptions};
+use super::options::{Judging, Place, StatusOptions};
 use super::output::{Output, print_error};
-use super::session::{Pass, Session, look};
-use super::{Stop, later, place};
+use super::session::{Pass, Session, desired, look};
+use super::{Stop, place};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, SetName, printable};
-use crate::host::{Durability, Kind, walk, write_atomic};
+use crate::fleet::glance::known;
+use crate::host::{Durability, Kind, clock, walk, write_atomic};
 use crate::plan::{InstallPlan, Reason};
 use crate::progress::ProgressChoice;
-use crate::status::{Drift, Inputs, Seen, StatusReport, Thresholds, json, prometheus, status_of, table, verdict};
+use crate::state::Offers;
+use crate::status::fleet::{self, FleetInputs, FleetStatus, fleet_status_of};
+use crate::status::{Drift, Inputs, Seen, StatusReport, Thresholds, Verdict, json, prometheus, status_of, table, verdict};
 use crate::survey::{Keep, Look, Sources};
 use std::collections::BTreeMap;
 
@@ -51,24 +54,68 @@ pub fn status(options: &StatusOptions) -> Result<StatusReport, Stop> {
     ))
 }
 
-/// `certsync status`.
-pub(super) fn run(global: &GlobalArgs, args: &StatusArgs, output: &Output) -> Result<Exit, Stop> {
-    if args.fleet {
-        return later("--fleet");
-    }
-    let monitors = args.warn.is_some() || args.crit.is_some();
-    let status = place::of_path(global, &args.spec).map_err(Stop::from).and_then(|place| status(&StatusOptions { place }));
-    let status = status.inspect_err(|stop| {
-        if monitors {
-            output.answer(&format!("UNKNOWN - {}\n", printable(&stop.line())));
-        }
-    })?;
-    let verdict = verdict(&status, Thresholds { warn: args.warn, crit: args.crit });
+/// Reads what is known of the servers below and answers; changes nothing and asks nobody.
+pub fn fleet_status(options: &StatusOptions) -> Result<FleetStatus, Stop> {
+    let place = &options.place;
+    let desired = desired(place)?;
+    let Some(fleet) = &desired.fleet else {
+        let error = Error::new(ErrorKind::Usage, place.spec.path().to_string(), "names no servers");
+        return Err(error.hint("leave --fleet out: this host stands alone").into());
+    };
+    let Some(dir) = walk::find_private(&place.state_dir)? else {
+        let error = Error::new(ErrorKind::State, place.state_dir.to_string(), "is not there yet");
+        return Err(error.hint("run certsync apply on this host once").into());
+    };
+    let (known, mut errors) = known(fleet, &dir, &place.state_dir);
+    let offers = Offers::load(&dir, &place.state_dir).unwrap_or_else(|error| {
+        errors.push(error);
+        Offers::default()
+    });
+    let (now, revoked) = (clock::unix_seconds(), &desired.revoked);
+    Ok(fleet_status_of(FleetInputs { fleet, offers: &offers, revoked, known: &known, now, errors }))
+}
+
+/// What is answered, whatever it is about.
+struct Answer {
+    text: String,
+    verdict: Verdict,
+    errors: Vec<Error>,
+}
+
+fn of_this_host(place: Place, args: &StatusArgs) -> Result<Answer, Stop> {
+    let status = status(&StatusOptions { place })?;
     let text = match args.format {
         StatusFormat::Text => table(&status),
         StatusFormat::Json => json(&status),
         StatusFormat::Prometheus => prometheus(&status),
     };
+    Ok(Answer { text, verdict: verdict(&status, thresholds(args)), errors: status.errors })
+}
+
+fn of_the_fleet(place: Place, args: &StatusArgs) -> Result<Answer, Stop> {
+    let status = fleet_status(&StatusOptions { place })?;
+    let text = match args.format {
+        StatusFormat::Text => fleet::table(&status, thresholds(args)),
+        StatusFormat::Json => fleet::json(&status),
+        StatusFormat::Prometheus => fleet::prometheus(&status),
+    };
+    Ok(Answer { text, verdict: fleet::verdict(&status, thresholds(args)), errors: status.errors })
+}
+
+fn thresholds(args: &StatusArgs) -> Thresholds {
+    Thresholds { warn: args.warn, crit: args.crit }
+}
+
+/// `certsync status`.
+pub(super) fn run(global: &GlobalArgs, args: &StatusArgs, output: &Output) -> Result<Exit, Stop> {
+    let monitors = args.warn.is_some() || args.crit.is_some();
+    let place = place::of_path(global, &args.spec).map_err(Stop::from);
+    let answer = place.and_then(|place| if args.fleet { of_the_fleet(place, args) } else { of_this_host(place, args) });
+    let Answer { text, verdict, errors } = answer.inspect_err(|stop| {
+        if monitors {
+            output.answer(&format!("UNKNOWN - {}\n", printable(&stop.line())));
+        }
+    })?;
     // A line before data would spoil it; without data on stdout there is room for it.
     if monitors && (args.format == StatusFormat::Text || args.output.is_some()) {
         output.answer(&format!("{}\n", verdict.line));
@@ -77,8 +124,8 @@ pub(super) fn run(global: &GlobalArgs, args: &StatusArgs, output: &Output) -> Re
         Some(file) => write(&place::absolute(file, ErrorKind::Usage)?, &text)?,
         None => output.answer(&text),
     }
-    status.errors.iter().for_each(|error| print_error(error, ""));
-    Ok(match (monitors, status.errors.is_empty()) {
+    errors.iter().for_each(|error| print_error(error, ""));
+    Ok(match (monitors, errors.is_empty()) {
         (true, _) => Exit(verdict.health as u8),
         (false, true) => SUCCESS,
         (false, false) => Exit(UNKNOWN),

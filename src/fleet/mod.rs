@@ -8,6 +8,7 @@ pub mod deliver;
 pub mod due;
 pub mod fetch;
 pub mod gate;
+pub mod glance;
 pub mod key_pair;
 pub mod known_hosts;
 pub mod may;

@@ -88,6 +88,8 @@ impl Run<'_> {
             .filter_map(|(_, recorded)| recorded.and_then(|recorded| recorded.current.as_ref()))
             .find(|current| current.digest == Some(digest))
             .map_or(&known.facts, |current| &current.facts);
+        let installed = recorded.iter().filter_map(|(_, recorded)| recorded.and_then(|recorded| recorded.current.as_ref()));
+        let keys: BTreeSet<_> = installed.flat_map(|current| current.facts.keys.iter().copied()).collect();
         Some(SetStanding {
             digest,
             revision: known.revision,
@@ -96,6 +98,7 @@ impl Run<'_> {
             not_before: facts.leaves.first().map(|leaf| leaf.not_before),
             not_after: facts.not_after(),
             error: error.map(told),
+            keys: keys.into_iter().collect(),
         })
     }
 }

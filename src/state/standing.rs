@@ -1,6 +1,6 @@
 //! How a server stands: what it has of each set, as it says itself and as its upstream may believe of it.
 
-use crate::base::{ContentHash, Digest, HookName, ServerName, SetName};
+use crate::base::{ContentHash, Digest, HookName, KeyFingerprint, ServerName, SetName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,6 +44,9 @@ pub struct SetStanding {
     /// Why it was refused, or failed.
     #[serde(default, deserialize_with = "crate::base::told::option")]
     pub error: Option<String>,
+    /// The private keys that are installed there, whatever version they are of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyFingerprint>,
 }
 
 /// What an upstream may believe of a set on a host below.

@@ -26,7 +26,7 @@ pub enum Health {
 }
 
 impl Health {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Health::Ok => "OK",
             Health::Warning => "WARNING",
@@ -94,7 +94,8 @@ fn judge(install: &InstallStatus, now: i64, thresholds: Thresholds) -> Option<(H
     (health != Health::Ok).then(|| (health, format!("{} at {}: {}", install.set, install.dest, words.join(", "))))
 }
 
-fn problems(found: &[(Health, String)]) -> String {
+/// What is wrong, in one line; `found` is sorted already.
+pub(super) fn problems(found: &[(Health, String)]) -> String {
     let mut line = found.iter().take(NAMED).map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
     if found.len() > NAMED {
         line.push_str(&format!("; and {} more", found.len() - NAMED));

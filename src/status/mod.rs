@@ -1,5 +1,6 @@
 //! What is installed here, how long it lasts and what is owed: the answer of `certsync status`.
 
+pub mod fleet;
 mod health;
 mod prometheus;
 mod table;

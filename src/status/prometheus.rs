@@ -65,12 +65,12 @@ fn place(install: &InstallStatus) -> String {
     labels(&[("set", install.set.as_str()), ("dest", install.dest.as_str())])
 }
 
-fn count(number: usize) -> i64 {
+pub(super) fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// One metric with its samples (labels, value); nothing where there is none.
-fn family(out: &mut String, name: &str, help: &str, samples: &[(String, i64)]) {
+pub(super) fn family(out: &mut String, name: &str, help: &str, samples: &[(String, i64)]) {
     if samples.is_empty() {
         return;
     }
@@ -81,7 +81,7 @@ fn family(out: &mut String, name: &str, help: &str, samples: &[(String, i64)]) {
 }
 
 /// `{name="value",…}`; in a value, backslash, quote and line break are escaped.
-fn labels(pairs: &[(&str, &str)]) -> String {
+pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(name, value)| format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")))

@@ -9,15 +9,8 @@ use std::fmt::Write;
 pub fn table(status: &StatusReport) -> String {
     let mut rows = vec![["SET", "DEST", "DIGEST", "DAYS", "NOT AFTER", "SINCE", "NOTES"].map(str::to_owned)];
     rows.extend(status.installs.iter().map(row));
-    let widths: Vec<usize> = (0..7).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
-    let mut out = String::new();
-    if status.installs.is_empty() {
-        out.push_str("nothing is installed\n");
-    } else {
-        for row in &rows {
-            out.push_str(&line(row, &widths));
-        }
-    }
+    // The number of days is the only column of numbers.
+    let mut out = if status.installs.is_empty() { "nothing is installed\n".to_owned() } else { columns(&rows, 3) };
     for error in &status.errors {
         let _ = writeln!(out, "error: {}", printable(&error.to_string()));
     }
@@ -26,16 +19,20 @@ pub fn table(status: &StatusReport) -> String {
     out
 }
 
-fn line(row: &[String; 7], widths: &[usize]) -> String {
-    let mut line = String::new();
-    for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
-        let space = " ".repeat(width - cell.chars().count());
-        // The number of days is the only column of numbers.
-        line.push_str(&if i == 3 { format!("{space}{cell}  ") } else { format!("{cell}{space}  ") });
+/// The rows with their cells below each other; those of column `numbers` end below each other.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]], numbers: usize) -> String {
+    let widths: Vec<usize> = (0..N).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let space = " ".repeat(width - cell.chars().count());
+            line.push_str(&if i == numbers { format!("{space}{cell}  ") } else { format!("{cell}{space}  ") });
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
     }
-    line.truncate(line.trim_end().len());
-    line.push('\n');
-    line
+    out
 }
 
 fn row(install: &InstallStatus) -> [String; 7] {
@@ -94,7 +91,7 @@ fn date(unix: i64) -> String {
 }
 
 /// `2027-01-02 03:04Z`.
-fn minute(unix: i64) -> String {
+pub(super) fn minute(unix: i64) -> String {
     let full = utc(unix);
     format!("{}Z", full.rsplit_once(':').map_or(full.as_str(), |(minute, _)| minute))
 }

@@ -61,6 +61,7 @@ documents! {
     layouts: "docs/layouts.md",
     monitoring: "docs/monitoring.md",
     performance: "docs/performance.md",
+    fleet: "docs/fleet.md",
     runbook_migrate: "docs/runbooks/migrate-from-a-script.md",
     runbook_compromised_key: "docs/runbooks/compromised-key.md",
     runbook_broken_service: "docs/runbooks/broken-service.md",

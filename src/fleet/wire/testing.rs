@@ -1,7 +1,7 @@
 //! What the tests of this folder share.
 
 use super::{FileHead, Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
-use crate::base::{ContentHash, Digest, Secret};
+use crate::base::{ContentHash, Digest, KeyFingerprint, Secret};
 use crate::material::Material;
 use crate::spec::Limits;
 use crate::state::{HookStanding, Level, SetStanding, Standing};
@@ -87,6 +87,7 @@ fn standing() -> Standing {
         not_before: Some(1_690_000_000),
         not_after: None,
         error: Some("hook failed".into()),
+        keys: vec![KeyFingerprint::of_spki(b"key")],
     };
     Standing {
         server: "web1".parse().expect("a name"),
