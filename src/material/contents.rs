@@ -261,6 +261,15 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_key_labelled_as_an_encrypted_one_is_a_damaged_key() {
+        let plain = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";
+        let block = format!("-----BEGIN ENCRYPTED PRIVATE KEY-----\n{plain}\n-----END ENCRYPTED PRIVATE KEY-----\n");
+        let contents = super::Contents::read(block.as_bytes());
+        assert!(contents.keys().all(|key| matches!(key, super::Key::Damaged(_))) && contents.keys().count() == 1);
+        assert_eq!(kind_of(block.as_bytes()), FileKind::PrivateKey);
+    }
+
+    #[test]
     fn a_key_in_der_is_one_whatever_follows_it() {
         let key = [&[0x30, 46, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 34, 4, 32][..], &[7; 32]].concat();
         for more in ["", "\n", "\0zr", PUBLIC] {

@@ -29,7 +29,8 @@ const DAMAGED: Key = Key::Damaged("it is not a whole key");
 pub(super) fn read(label: &str, der: &[u8]) -> Key {
     let read = match label {
         "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "DSA PRIVATE KEY" | "ANY PRIVATE KEY" => of_any_form(der),
-        "ENCRYPTED PRIVATE KEY" => return Key::Encrypted,
+        "ENCRYPTED PRIVATE KEY" if is_encrypted_pkcs8(der) => return Key::Encrypted,
+        "ENCRYPTED PRIVATE KEY" => Err(Key::Damaged("it is not the encrypted key that its BEGIN line announces")),
         "OPENSSH PRIVATE KEY" => Err(Key::Opaque("in OpenSSH's form, which TLS servers do not read", None)),
         _ => Err(Key::Opaque("of an unknown form", None)),
     };

@@ -13,7 +13,7 @@ use super::trail::{Step, Trail, WHATS};
 use crate::base::{ContentHash, Digest, SetName};
 use crate::host::Stat;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -154,7 +154,7 @@ impl Cache {
     }
 
     /// Forgets every set but these.
-    pub fn retain(&mut self, sets: &BTreeSet<&str>) {
+    pub fn retain(&mut self, sets: &HashSet<&str>) {
         let before = self.sets.len();
         self.sets.retain(|name, _| sets.contains(name.as_str()));
         self.is_changed |= self.sets.len() != before;

@@ -46,7 +46,7 @@ pub struct Print(Sha256);
 impl Print {
     /// Adds the metadata of the next step.
     pub fn add(&mut self, stat: &Stat) {
-        let mut bytes = [0; 64];
+        let mut bytes = [0; 53];
         let numbers = [stat.dev, stat.ino, stat.size, low(stat.mtime), low(stat.ctime)];
         for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());

@@ -112,33 +112,62 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn is_the_same(&self) -> bool {
-        let (mut print, mut path) = (Print::default(), Vec::with_capacity(256));
+        let (mut print, mut way) = (Print::default(), Way::default());
         for step in self.quiet.trail.iter() {
-            let Some(stat) = self.stat(step, &mut path) else { return false };
+            let Some(stat) = self.stat(step, &mut way) else { return false };
             print.add(&stat);
         }
         print.finish() == self.quiet.print
     }
 
-    fn stat(&self, step: &Step, path: &mut Vec<u8>) -> Option<crate::host::Stat> {
-        path.clear();
+    fn stat(&self, step: &Step, way: &mut Way) -> Option<crate::host::Stat> {
         let place = usize::from(step.place);
         let (spot, name) = self.at.get(if step.what == What::Source { 0 } else { place + 1 })?;
-        path.extend_from_slice(name.as_bytes());
         let set = self.set.name.as_str();
-        let steps = match step.what {
+        let above = match step.what {
             What::Source | What::Dest => ["", "", ""],
             What::Meta => [META, "", ""],
             What::Folder => [META, set, ""],
             What::Generation => [META, set, self.quiet.generations.get(place)?],
         };
-        for part in steps.into_iter().chain([step.path.as_str()]).filter(|part| !part.is_empty()) {
-            path.push(b'/');
-            path.extend_from_slice(part.as_bytes());
-        }
-        path.push(0);
+        way.begin((step.what, step.place), name, above);
         let links = if step.what == What::Source { Links::Follow } else { Links::Look };
-        self.spots.opened.get(*spot)?.stat(CStr::from_bytes_with_nul(path).ok()?, links)
+        self.spots.opened.get(*spot)?.stat(way.to(&step.path)?, links)
+    }
+}
+
+/// A path that is built up anew for each step, and no further than from where the last step began.
+#[derive(Default)]
+struct Way {
+    path: Vec<u8>,
+    /// Where it begins, and how much of it that is.
+    begin: Option<((What, u8), usize)>,
+}
+
+impl Way {
+    fn begin(&mut self, from: (What, u8), name: &str, above: [&str; 3]) {
+        match self.begin {
+            Some((last, length)) if last == from => self.path.truncate(length),
+            _ => {
+                self.path.clear();
+                self.path.extend_from_slice(name.as_bytes());
+                above.into_iter().for_each(|part| self.add(part));
+                self.begin = Some((from, self.path.len()));
+            }
+        }
+    }
+
+    fn add(&mut self, part: &str) {
+        if !part.is_empty() {
+            self.path.push(b'/');
+            self.path.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    fn to(&mut self, below: &str) -> Option<&CStr> {
+        self.add(below);
+        self.path.push(0);
+        CStr::from_bytes_with_nul(&self.path).ok()
     }
 }
 
