@@ -131,3 +131,25 @@ impl Runner {
         if text.trim().is_empty() { Err(denied("may not be run by the gate".into())) } else { Ok(text) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Runner;
+    use crate::base::AbsPath;
+    use crate::host::users;
+    use std::path::Path;
+
+    #[test]
+    fn the_rule_for_sudo_that_is_documented_allows_just_what_is_run() {
+        let path = |text: &str| -> AbsPath { text.parse().unwrap_or_else(|error| unreachable!("{text}: {error}")) };
+        let (spec, state_dir) = (path("/etc/certsync/certsync.yaml"), path("/var/lib/certsync"));
+        let another = users::running_user().uid + 1;
+        let line = |name| {
+            let runner = Runner::new(Path::new("/usr/bin/certsync"), another, &spec, &state_dir, name);
+            runner.command_line().join(std::ffi::OsStr::new(" ")).into_string().unwrap_or_default()
+        };
+        let rule = format!("\ncertsync ALL=(root) NOPASSWD: {}\n", line(None));
+        assert!(include_str!("../../docs/fleet.md").contains(&rule), "{rule}");
+        assert_eq!(line(Some("web1")), line(None).replace("/var/lib/certsync ", "/var/lib/certsync --as web1 "));
+    }
+}

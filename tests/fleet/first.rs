@@ -9,7 +9,7 @@ fn certs(targets: &str) -> String {
 }
 
 /// A set as an operator has it on the origin.
-fn renew(node: &Node) -> String {
+pub fn renew(node: &Node) -> String {
     let key = rcgen::KeyPair::generate().expect("a key");
     let params = rcgen::CertificateParams::new(vec!["example.com".to_owned()]).expect("a name");
     let certificate = params.self_signed(&key).expect("it is signed").pem();

@@ -4,6 +4,7 @@
 
 mod first;
 mod keys;
+mod status;
 #[path = "../support/fleet/mod.rs"]
 mod support;
 
