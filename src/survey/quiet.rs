@@ -207,6 +207,12 @@ pub fn remember(
         })();
         cache.set_quiet(&name, quiet);
     }
+    // Those that this run has not looked at were quiet for what was recorded before it.
+    for (name, known) in &state.sets {
+        if cache.quiet(name).is_some_and(|quiet| quiet.digest != known.digest) {
+            cache.set_quiet(name, None);
+        }
+    }
 }
 
 /// A set of which nothing is owed, left over or about to be told again.

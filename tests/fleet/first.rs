@@ -4,7 +4,7 @@ use crate::needs_a_fleet;
 use crate::support::{Fleet, Node, server};
 use std::fs;
 
-fn certs(targets: &str) -> String {
+pub fn certs(targets: &str) -> String {
     format!("certs:\n  example.com: {{ source: /srv/source, targets: {targets}, install: /srv/live }}\n")
 }
 
@@ -18,7 +18,7 @@ pub fn renew(node: &Node) -> String {
     certificate
 }
 
-fn installed(node: &Node) -> String {
+pub fn installed(node: &Node) -> String {
     fs::read_to_string(node.path("live/cert.pem")).unwrap_or_default()
 }
 
