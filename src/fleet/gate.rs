@@ -12,6 +12,7 @@ use crate::host::{Dir, clock};
 use crate::spec::Desired;
 use crate::spec::fleet::Fleet;
 use crate::state::inbox::{From, Inbox, Told, Wanted, What, new_id};
+use crate::state::turn::will_be_served;
 use crate::state::{Offers, Standing, Store, share};
 use std::collections::BTreeSet;
 
@@ -133,7 +134,7 @@ impl Gate<'_> {
         // The hosts above want to know as well; nobody waits for that.
         if self.fleet.upstreams().next().is_some() {
             inbox.leave_request(&Wanted { from: self.from(), what: What::Report, id: new_id() })?;
-            self.runner.start();
+            self.start();
         }
         wire.send(&Message::Noted)
     }
@@ -188,11 +189,18 @@ impl Gate<'_> {
         }
     }
 
+    /// Starts a run for the request that was left, unless one waits for its turn that will see it. Who may not look at the lock starts one.
+    fn start(&self) {
+        if !(self.runner.is_ours() && will_be_served(self.dir)) {
+            self.runner.start();
+        }
+    }
+
     /// Starts a run and does not wait for it.
     fn trigger<L: Link>(&self, wire: &mut Wire<L>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Trigger)?;
         self.inbox()?.leave_request(&Wanted { from: self.from(), what: What::Trigger, id: new_id() })?;
-        self.runner.start();
+        self.start();
         wire.send(&Message::Triggered)
     }
 

@@ -85,6 +85,12 @@ pub fn again(dir: &Dir) -> bool {
     pending(dir) && take(dir, NEXT, Wait::Try).is_ok_and(|next| next.is_some())
 }
 
+/// Whether a request that was left before needs no run of its own: somebody waits who will see it.
+pub fn will_be_served(dir: &Dir) -> bool {
+    // Whoever only glances at the lock as we do here starts a run afterwards, and that one sees it as well.
+    take(dir, NEXT, Wait::Try).is_ok_and(|next| next.is_none())
+}
+
 /// Leaves a request in place of a run that has waited too long. The others may all have finished between its last look
 /// at the lock and the request, and nobody would serve it: hence one more try.
 fn last_try(dir: &Dir, who: &str, waited: Duration) -> Result<Lock> {
