@@ -43,7 +43,7 @@ fn call(from: &Node, to: &Server, whole: Duration) -> std::result::Result<Hello,
 }
 
 /// A node as the spec has it.
-fn spoken_of(node: &Node, fleet: &Fleet) -> Server {
+pub fn spoken_of(node: &Node, fleet: &Fleet) -> Server {
     let spec = fleet.spec();
     let line = spec.lines().find(|line| line.starts_with(&format!("  {}: ", node.name))).expect("its line");
     let host_key = line.split("host_key: \"").nth(1).and_then(|rest| rest.split('"').next()).expect("its host key");

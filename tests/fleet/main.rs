@@ -2,8 +2,12 @@
 //!
 //! Not part of a plain `cargo test`; run by `cargo test --test fleet`, as root. What a test needs and does not find here, it names.
 
+mod broken;
 mod first;
+mod further_turn;
 mod keys;
+mod peers;
+mod signals;
 mod status;
 #[path = "../support/fleet/mod.rs"]
 mod support;

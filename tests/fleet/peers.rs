@@ -1,0 +1,207 @@
+//! What each kind of peer gets of a gate, asked over ssh with a key as a thief would have it.
+
+use crate::first::{installed, renew};
+use crate::keys::spoken_of;
+use crate::needs_a_fleet;
+use crate::support::{Fleet, Node, server};
+use certsync::base::{ContentHash, SetName};
+use certsync::fleet::carrier::{Identity, connect};
+use certsync::fleet::wire::{Hello, Message, Offered, Refusal, Version, Waits, Wire};
+use certsync::host::ssh::Connection;
+use certsync::host::walk;
+use certsync::material::Material;
+use certsync::spec::Limits;
+use certsync::state::{Offers, Store};
+use std::fs;
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(60);
+fn nothing() -> ContentHash {
+    ContentHash::from_bytes([0; 32])
+}
+const LIMITS: Limits = Limits { file: 1 << 20, set: 1 << 20, files: 100 };
+
+/// Logs in with the key of `from`, and says hello with another spec than theirs.
+fn log_in(fleet: &Fleet, from: &str, to: &str) -> Wire<Connection> {
+    let from = fleet.node(from);
+    let at = from.path("state").to_str().and_then(|path| path.parse().ok()).expect("a path");
+    let dir = walk::open_private(&at).expect("its state directory");
+    let identity = Identity::of(&dir, &at).expect("its keys");
+    let mut wire = connect(&spoken_of(fleet.node(to), fleet), &identity, (LONG, LONG)).expect("ssh starts");
+    wire.greet(&Hello::of(&from.name.parse().expect("a name"), nothing())).expect("a hello");
+    wire
+}
+
+fn ask(wire: &mut Wire<Connection>, message: &Message) -> Message {
+    wire.send(message).expect("it is sent");
+    wire.must().expect("an answer")
+}
+
+/// What is in the store of a node: its present version and that version's material.
+fn stored(node: &Node, set: &str) -> (Version, Material) {
+    let at = node.path("state").to_str().and_then(|path| path.parse().ok()).expect("a path");
+    let (dir, _) = walk::find_shared(&at).expect("to be opened").expect("a state directory");
+    let set: SetName = set.parse().expect("a name");
+    let offer = Offers::load(&dir, &at).expect("what it passes on").of_set(&set).cloned().expect("an offer");
+    let material = Store::new(&dir, &at).load(&set, &offer.digest).expect("material");
+    (Version { set, digest: offer.digest, revision: offer.revision }, material)
+}
+
+/// Every request that there is, with what an answer to it is called.
+fn requests() -> [(Message, &'static str); 7] {
+    [
+        (Message::Fetch { have: nothing() }, "offer"),
+        (Message::Report { servers: Vec::new() }, "noted"),
+        (Message::Push { sets: Vec::new() }, "wanted"),
+        (Message::Apply { wait: Waits::Own }, "report"),
+        (Message::Trigger { wait: None }, "triggered"),
+        (Message::Trigger { wait: Some(Waits::Own) }, "report"),
+        (Message::Plan, "planned"),
+    ]
+}
+
+#[test]
+fn every_kind_of_peer_gets_what_is_its_own_and_is_told_why_not_the_rest() {
+    needs_a_fleet!();
+    let servers = [
+        server("mgmt", "user: root"),
+        server("pushed", "upstream: mgmt, delivery: push, user: root"),
+        server("signalled", "upstream: mgmt, delivery: trigger, user: root"),
+        server("alone", "upstream: mgmt, user: root"),
+    ];
+    let certs = "certs:\n  example.com: { source: /srv/source, targets: [pushed, signalled, alone], install: /srv/live }\n";
+    let fleet = Fleet::new(&servers, certs);
+    renew(fleet.node("mgmt"));
+    fleet.node("mgmt").certsync(&["apply", "--local"]).ok();
+    for (from, to, allowed) in [
+        ("pushed", "mgmt", "fetch report"),
+        ("alone", "mgmt", "fetch report"),
+        ("mgmt", "pushed", "push apply trigger plan"),
+        ("mgmt", "signalled", "trigger plan"),
+        ("mgmt", "alone", "trigger plan"),
+    ] {
+        // In one conversation: what is refused does not end it.
+        let mut wire = log_in(&fleet, from, to);
+        for (request, good) in requests() {
+            let mut answer = ask(&mut wire, &request);
+            let case = format!("{from} asks {to} for {}: {answer:?}", request.name());
+            if !allowed.contains(request.name()) {
+                let Message::Refused(Refusal { cause, spec, .. }) = &answer else { panic!("{case}") };
+                assert!(cause.starts_with("may not ") && *spec != nothing(), "{case}");
+                continue;
+            }
+            assert_eq!(answer.name(), good, "{case}");
+            match &answer {
+                Message::Offer { .. } => answer = ask(&mut wire, &Message::Want { sets: Vec::new() }),
+                Message::Wanted { .. } => answer = wire.must().expect("that nothing is left"),
+                _ => {}
+            }
+            assert!(["end", "received", good].contains(&answer.name()), "{case}");
+        }
+        wire.send(&Message::Bye).expect("good bye");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_what_the_spec_says_is_no_peer_s_and_a_renamed_server_is() {
+    needs_a_fleet!();
+    let servers =
+        [server("mgmt", "user: root"), server("web1", "upstream: mgmt, user: root"), server("web2", "upstream: mgmt, user: root")];
+    let fleet = Fleet::new(&servers, "certs:\n  example.com: { source: /srv/source, targets: all, install: /srv/live }\n");
+    let id = |name: &str| fleet.node(name).public_keys[0].parse::<certsync::base::SshKey>().expect("a key").id().to_string();
+    let mgmt = fleet.node("mgmt");
+    mgmt.certsync(&["apply", "--local"]);
+    let gate = |peer: &str, key: &str| {
+        let answer = mgmt.certsync(&["gate", "--peer", peer, "--key", key]);
+        assert_ne!(answer.status, Some(0), "{answer:?}");
+        answer.stderr
+    };
+    let stranger = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for (peer, key, words) in [
+        ("web1", stranger, "another public_key"),
+        ("nobody", stranger, "is not in this host's spec"),
+        ("web1", id("web2").as_str(), "another public_key"),
+        ("mgmt", id("mgmt").as_str(), "neither an upstream"),
+    ] {
+        let said = gate(peer, key);
+        assert!(said.contains(words), "{peer} with {key}: {said}");
+    }
+    // It is called otherwise in the line that sshd has still got.
+    let said = gate("www1", &id("web1"));
+    assert!(!said.contains("public_key") && !said.contains("not in this host's spec"), "{said}");
+}
+
+#[test]
+fn a_stolen_key_gets_the_sets_of_its_server_alone() {
+    needs_a_fleet!();
+    let servers =
+        [server("mgmt", "user: root"), server("web1", "upstream: mgmt, user: root"), server("web2", "upstream: mgmt, user: root")];
+    let certs = "certs:\n  example.com: { source: /srv/source, targets: [web1], install: /srv/live }\n  \
+                 b.test: { source: /srv/source, targets: [web2], install: /srv/b, names: [example.com] }\n";
+    let fleet = Fleet::new(&servers, certs);
+    renew(fleet.node("mgmt"));
+    fleet.node("mgmt").certsync(&["apply"]).ok();
+    let mut wire = log_in(&fleet, "web1", "mgmt");
+    let Message::Offer { sets: Some(sets) } = ask(&mut wire, &Message::Fetch { have: nothing() }) else { panic!("no offer") };
+    assert_eq!(sets.iter().map(|offered| offered.version.set.as_str()).collect::<Vec<_>>(), ["example.com"]);
+    let (foreign, _) = stored(fleet.node("mgmt"), "b.test");
+    let own = sets[0].version.clone();
+    // The digest of a set of its own does not open another one's.
+    let mixed = Version { set: foreign.set.clone(), ..own.clone() };
+    wire.send(&Message::Want { sets: vec![foreign, mixed, own.clone()] }).expect("it is sent");
+    let mut got = Vec::new();
+    while let Some(came) = wire.receive_set(&LIMITS).expect("whole answers") {
+        match came.material {
+            Ok(_) => got.push(came.version),
+            Err(why) => assert_eq!(why.cause, "is nothing that web1 may have"),
+        }
+    }
+    assert_eq!(got, [own]);
+}
+
+/// Brings one version to web1 as mgmt, and has it applied; what web1 says of it then.
+fn bring(fleet: &Fleet, version: &Version, material: &Material) -> Message {
+    let mut wire = log_in(fleet, "mgmt", "web1");
+    let offered = Offered { version: version.clone(), pattern: None, signature: None };
+    let Message::Wanted { sets, .. } = ask(&mut wire, &Message::Push { sets: vec![offered] }) else { panic!("not wanted") };
+    if !sets.is_empty() {
+        wire.send_set(version, None, material).expect("it is sent");
+        wire.send(&Message::End).expect("it is sent");
+    }
+    assert_eq!(wire.must().expect("an answer"), Message::Received);
+    ask(&mut wire, &Message::Apply { wait: Waits::Own })
+}
+
+#[test]
+fn what_is_older_or_another_under_the_same_number_is_refused() {
+    needs_a_fleet!();
+    let servers = [server("mgmt", "user: root"), server("web1", "upstream: mgmt, delivery: push, user: root")];
+    let fleet = Fleet::new(&servers, "certs:\n  example.com: { source: /srv/source, targets: [web1], install: /srv/live }\n");
+    let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
+    web1.certsync(&["apply"]);
+    renew(mgmt);
+    mgmt.certsync(&["apply"]).ok();
+    let (older, former) = stored(mgmt, "example.com");
+    let present = renew(mgmt);
+    mgmt.certsync(&["apply"]).ok();
+    let (newer, _) = stored(mgmt, "example.com");
+    assert!(newer.revision > older.revision && installed(web1) == present);
+    let same_number = Version { revision: newer.revision, ..older.clone() };
+    for (version, words) in [(&older, "is older than"), (&same_number, "is another version here")] {
+        let Message::Report { servers } = bring(&fleet, version, &former) else { panic!("no report") };
+        let told = format!("{servers:?}");
+        assert!(told.contains(words), "{told}");
+        assert_eq!(installed(web1), present);
+        assert!(
+            fs::read_dir(web1.path("state/inbox"))
+                .expect("the inbox")
+                .flatten()
+                .all(|left| !left.file_name().as_encoded_bytes().starts_with(b"push-"))
+        );
+    }
+    assert!(fs::read_dir(web1.path("state/refused")).expect("evidence").count() >= 2);
+    // Nor does it stand in the way of what is new.
+    let last = renew(mgmt);
+    mgmt.certsync(&["apply"]).ok();
+    assert_eq!(installed(web1), last);
+}
