@@ -25,6 +25,7 @@ mod stat;
 mod testing;
 pub mod tls;
 mod tree;
+mod trodden;
 mod trust;
 pub mod users;
 pub mod walk;

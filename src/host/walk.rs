@@ -1,11 +1,10 @@
 //! The walk to a `dest`: every step from `/` relative to a checked descriptor.
 
 use super::identity::me;
+use super::trodden::Trodden;
 use super::{Dir, Durability, Kind, Stat, users};
 use crate::base::{AbsPath, Error, ErrorKind, Mode, Result, escape};
-use nix::sys::stat::stat;
 use nix::unistd::{getegid, geteuid};
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -104,39 +103,6 @@ pub(super) enum Last {
     FileToo,
 }
 
-/// The directories on a way, each held open.
-#[derive(Clone)]
-struct Trodden {
-    /// From `/` on.
-    stack: Vec<Rc<Dir>>,
-    /// Their names, without the root's: `stack` is one longer.
-    names: Vec<String>,
-    /// Their metadata, as it was when they were entered.
-    stats: Vec<Stat>,
-}
-
-thread_local! {
-    /// The last way that nobody else can change: ten thousand sets mostly lie in one directory, and each is walked to several times.
-    static TRODDEN: RefCell<Option<(String, Trodden)>> = const { RefCell::new(None) };
-}
-
-impl Trodden {
-    /// The way to `path`, if it is the last one walked, still leads to the same directory, and nothing on it has another owner or mode.
-    fn recall(path: &str) -> Option<Trodden> {
-        let known = TRODDEN.with_borrow(|known| known.as_ref().filter(|(at, _)| at == path).map(|(_, known)| known.clone()))?;
-        let rights = |stat: &Stat| (stat.uid, stat.gid, stat.mode);
-        let is_as_before = |(dir, before): (&Rc<Dir>, &Stat)| dir.stat().is_ok_and(|now| rights(&now) == rights(before));
-        let leads_there = known.stats.last()?.is_same(&Stat::from(&stat(path).ok()?));
-        (leads_there && known.stack.iter().zip(&known.stats).all(is_as_before)).then_some(known)
-    }
-
-    fn remember(&self, path: &str) {
-        if !path.is_empty() {
-            TRODDEN.set(Some((path.to_owned(), self.clone())));
-        }
-    }
-}
-
 /// Where a path leads, with every directory on the way held open.
 pub(super) struct Place {
     /// What was asked for.
@@ -158,8 +124,8 @@ pub(super) struct Place {
 impl Place {
     /// Walks to `path`; links are followed under the rule of [`to`].
     pub(super) fn find(path: &AbsPath, last: Last, kind: ErrorKind) -> Result<Place> {
-        let nowhere = Trodden { stack: Vec::new(), names: Vec::new(), stats: Vec::new() };
-        let mut place = Place { path: path.clone(), kind, trodden: nowhere, loose: None, missing: Vec::new(), file: None, links: 0 };
+        let mut place =
+            Place { path: path.clone(), kind, trodden: Trodden::default(), loose: None, missing: Vec::new(), file: None, links: 0 };
         let (above, name) = path.as_str().rsplit_once('/').unwrap_or_default();
         if let Some(known) = Trodden::recall(above) {
             place.trodden = known;
