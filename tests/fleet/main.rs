@@ -5,6 +5,7 @@
 mod broken;
 mod first;
 mod further_turn;
+mod gate_user;
 mod keys;
 mod peers;
 mod signals;

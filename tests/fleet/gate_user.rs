@@ -1,0 +1,47 @@
+//! A gate that is not root: it reads the store and writes the inbox, and sudo runs apply for it.
+
+use crate::first::{certs, installed, renew};
+use crate::needs_a_fleet;
+use crate::support::{Fleet, Node, server};
+
+/// Whether the gate's user can read `/srv/PATH`.
+fn can_read(node: &Node, path: &str) -> bool {
+    let (user, id) = ("--reuid", crate::support::node::GATE.1.to_string());
+    let mut command = node.inside("setpriv");
+    let command = command.args([user, &id, "--regid", &id, "--clear-groups", "cat", &format!("/srv/{path}")]);
+    command.output().expect("it runs").status.success()
+}
+
+#[test]
+fn an_unprivileged_gate_takes_a_push_and_sudo_or_the_next_run_applies_it() {
+    needs_a_fleet!();
+    let servers = [server("mgmt", "user: root"), server("web1", "upstream: mgmt, delivery: push, user: certsync")];
+    let fleet = Fleet::new(&servers, &certs("[web1]"));
+    let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
+    web1.certsync(&["apply"]);
+    let root = |command: &str| {
+        let done = web1.inside("sh").args(["-euc", command]).output().expect("it runs");
+        assert!(done.status.success(), "{done:?}");
+    };
+    // No rule yet, whatever the machine has.
+    root("echo 'root ALL=(ALL) ALL' > /srv/sudoers; chmod 0440 /srv/sudoers; mount --bind /srv/sudoers /etc/sudoers");
+    let first = renew(mgmt);
+    let said = mgmt.certsync(&["apply"]);
+    assert_eq!(installed(web1), "", "nobody applies it there: {said:?}");
+    web1.certsync(&["apply"]).ok();
+    assert_eq!(installed(web1), first);
+    mgmt.certsync(&["apply"]);
+
+    if web1.inside("sh").args(["-c", "command -v sudo"]).output().expect("it runs").status.success() {
+        root("echo 'certsync ALL=(root) NOPASSWD: /opt/certsync apply *' >> /srv/sudoers");
+        let second = renew(mgmt);
+        mgmt.certsync(&["apply"]).ok();
+        assert_eq!(installed(web1), second);
+    } else {
+        eprintln!("skipped: the rule of sudo: sudo is not installed");
+    }
+    assert!(can_read(web1, "state/store/offers.json") && can_read(web1, "certsync.yaml"));
+    for path in ["state/state.json", "state/keys/id_ed25519", "state/cache", "state/standing.json", "live/privkey.pem"] {
+        assert!(web1.path(path).exists() && !can_read(web1, path), "{path}");
+    }
+}
