@@ -49,7 +49,7 @@ fn outcome(dir: &Path) -> String {
     let case: Case = serde_json::from_slice(&fs::read(dir.join("judging.json")).expect("judging.json")).expect("a judging");
     let set = material(&dir.join("set"));
     let before = dir.join("before").is_dir().then(|| material(&dir.join("before")));
-    let previous = before.as_ref().map(Material::facts);
+    let previous = before.as_ref().map(|before| before.facts().as_ref());
     let under = Judging { names: &case.names, accept: &case.accept, revoked: &case.revoked, previous, now: case.now };
     let mut out = String::new();
     match judge(&set, &under) {

@@ -62,7 +62,7 @@ pub fn check(data: &[u8]) {
         }
     }
     let previous = (!before.is_empty()).then(|| material(&before).facts().clone());
-    holds(&set, &under, previous.as_ref());
+    holds(&set, &under, previous.as_deref());
 }
 
 /// What stands between the lines that begin a file.

@@ -7,13 +7,14 @@ use crate::material::{Material, SetFacts};
 use crate::state::GenerationState;
 use std::ffi::OsStr;
 use std::io;
+use std::sync::Arc;
 
 /// Fills in the facts of `generation` from its files, so that a key in it that is revoked later is found. What cannot be
 /// read stays unknown.
 pub(super) fn learn(place: &Place, generation: &mut GenerationState) {
-    if generation.digest.is_none() && generation.facts == SetFacts::default() {
+    if generation.digest.is_none() && *generation.facts == SetFacts::default() {
         match read(place, &generation.name) {
-            Ok(material) => generation.facts = material.facts().clone(),
+            Ok(material) => generation.facts = Arc::clone(material.facts()),
             Err(error) => tracing::warn!(generation = %generation.name, "its certificates are not known: {error}"),
         }
     }

@@ -48,7 +48,7 @@ fn try_collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accept
     let material = whole(set, &desired.limits, contents)?;
     let mut accept = set.accept.clone();
     accept.extend(once.get(&set.name).into_iter().flatten());
-    let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: known.map(|k| &k.facts), now };
+    let under = Judging { names: &set.names, accept: &accept, revoked: &desired.revoked, previous: known.map(|k| k.facts.as_ref()), now };
     Ok(match judge(&material, &under) {
         Ok(()) => Found::Accepted(material),
         Err(refusals) => Found::Refused(refusal(set, &refusals)),

@@ -7,6 +7,7 @@ use crate::material::{Judging, Material, judge};
 use crate::spec::{Accept, Desired, DesiredSet, SetSource};
 use crate::state::{SetState, State};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One set as it came, its digest verified.
 pub struct Received {
@@ -116,7 +117,7 @@ pub fn admit(received: &Received, desired: &Desired, state: &mut State, once: &A
     }
     judge_again(&set, &received.material, desired, once.get(name), now)?;
     let hold = state.sets.get(name).and_then(|known| known.hold.clone());
-    let facts = received.material.facts().clone();
+    let facts = Arc::clone(received.material.facts());
     let first = state.sets.insert(name.clone(), SetState { digest, revision, facts, judged, pattern: set.pattern.clone(), hold });
     Ok(Some(match first {
         None => Renewal::First,

@@ -27,7 +27,7 @@ pub struct Material {
     contents: Vec<Arc<Contents>>,
     leaves: Vec<Arc<Certificate>>,
     digest: Digest,
-    facts: SetFacts,
+    facts: Arc<SetFacts>,
 }
 
 impl Material {
@@ -42,7 +42,7 @@ impl Material {
             .map(|((path, bytes), found)| MaterialFile { path, sha256: bytes.sha256(), kind: found.kind, bytes })
             .collect();
         let leaves = leaves(&contents);
-        let facts = facts(&contents, &leaves);
+        let facts = Arc::new(facts(&contents, &leaves));
         let digest = Digest::of(files.iter().map(|file| (file.path.as_str(), &file.sha256)));
         Material { files, contents, leaves, digest, facts }
     }
@@ -57,8 +57,8 @@ impl Material {
         self.digest
     }
 
-    /// Leaves and keys.
-    pub fn facts(&self) -> &SetFacts {
+    /// Leaves and keys; one in memory for all who record them.
+    pub fn facts(&self) -> &Arc<SetFacts> {
         &self.facts
     }
 

@@ -9,13 +9,14 @@ use crate::material::{Description, FileKind, SetFacts};
 use crate::observe::{Marker, ObservedInstall, Rights};
 use crate::spec::DesiredInstall;
 use crate::state::{Inode, InstallState};
+use std::sync::Arc;
 
 /// The version an install should show.
 pub struct Wanted<'a> {
     /// The version of the set.
     pub digest: Digest,
     /// Its facts.
-    pub facts: &'a SetFacts,
+    pub facts: &'a Arc<SetFacts>,
     /// Its files as this install renders them, sorted; `None`: not read, since probably nothing is to do.
     pub files: Option<&'a [WantedFile]>,
 }

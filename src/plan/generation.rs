@@ -4,8 +4,8 @@ use super::differ::Differ;
 use super::rights::tree_is_right;
 use super::{ContentChange, FileSource, NextGeneration, PlannedFile, Step};
 use crate::base::{ContentHash, GenerationHash};
-use crate::material::SetFacts;
 use crate::state::GenerationState;
+use std::sync::Arc;
 
 impl Differ<'_> {
     /// Whether the next generation must be built, or the current (or adopted) one is it.
@@ -19,7 +19,7 @@ impl Differ<'_> {
             let mut state = self.state_of(serial, adopted_hash, &adopted);
             if !complete {
                 state.digest = None;
-                state.facts = SetFacts::default();
+                state.facts = Arc::default();
             }
             serial += 1;
             self.plan.record = complete.then(|| state.clone());
@@ -86,7 +86,7 @@ impl Differ<'_> {
             hash,
             digest: None,
             shaped: ContentHash::of(b""),
-            facts: SetFacts::default(),
+            facts: Arc::default(),
             carried: Vec::new(),
             since: self.s.now,
         }))
@@ -108,7 +108,7 @@ impl Differ<'_> {
             hash,
             digest: Some(self.s.wanted.digest),
             shaped: self.s.install.shape_hash(),
-            facts: self.s.wanted.facts.clone(),
+            facts: Arc::clone(self.s.wanted.facts),
             carried: files.iter().filter(|file| file.from == FileSource::Carried).map(|file| file.path.clone()).collect(),
             since: self.s.now,
         }

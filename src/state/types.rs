@@ -6,6 +6,7 @@ use crate::spec::Layout;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The schema version this build writes and the highest it reads.
 pub const STATE_VERSION: u32 = 1;
@@ -40,7 +41,7 @@ pub struct SetState {
     /// Its revision: `max(last + 1, Unix milliseconds)` at each change.
     pub revision: u64,
     /// Facts of that version.
-    pub facts: SetFacts,
+    pub facts: Arc<SetFacts>,
     /// Hash of what it was judged under: `names`, `accept`, `revoked_keys`.
     pub judged: ContentHash,
     /// The pattern that made it, if one did.
@@ -109,7 +110,7 @@ pub struct GenerationState {
     /// Hash of what shaped it in the spec: `files`, `prune`.
     pub shaped: ContentHash,
     /// Facts of its certificates.
-    pub facts: SetFacts,
+    pub facts: Arc<SetFacts>,
     /// Files carried over though the source no longer has them.
     pub carried: Vec<RelPath>,
     /// When it was put in place, Unix seconds.

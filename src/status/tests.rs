@@ -7,6 +7,7 @@ use crate::spec::{Command, Hook, HookUser, Layout, Verify};
 use crate::state::{GenerationState, InstallState, Mark, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// 2026-11-01 00:00 UTC.
@@ -165,7 +166,7 @@ fn state(mark: Option<Mark>) -> State {
         hash: GenerationHash::from_bytes([1; 32]),
         digest: Some(Digest::from_bytes([2; 32])),
         shaped: ContentHash::of(b""),
-        facts: SetFacts { leaves: vec![leaf], keys: vec![key] },
+        facts: Arc::new(SetFacts { leaves: vec![leaf], keys: vec![key] }),
         carried: Vec::new(),
         since: NOW - DAY,
     };
@@ -232,7 +233,7 @@ fn a_state_with_impossible_dates_and_names_can_still_be_told() {
         let mut state = state(None);
         let Some(current) = &mut state.installs[0].current else { unreachable!() };
         current.name = "2-\u{9b}31m".into();
-        current.facts.leaves[0].not_after = end;
+        Arc::make_mut(&mut current.facts).leaves[0].not_after = end;
         let status = status_after(&state, None, None);
         let told = super::json(&status) + &table(&status) + &verdict(&status, THREE_WEEKS).line;
         assert!(!told.contains('\u{9b}') && told.contains("2-\\u009b31m"), "{told}");

@@ -1,15 +1,16 @@
 //! One place: observed cheaply first, closely only where something differs.
 
-use super::{Keep, NO_FACTS, Stored, Survey};
+use super::{Keep, Stored, Survey};
 use crate::base::{Digest, Error, ErrorKind, RelPath, Result, Secret};
 use crate::collect::reread;
 use crate::host::users;
-use crate::material::{Material, SetFacts, describe, mixed, render};
+use crate::material::{Material, describe, mixed, render};
 use crate::observe::{Depth, How, ObservedInstall, observe, read_generation};
 use crate::plan::{Diffed, InstallPlan, Outcome, Situation, Wanted, WantedFile, diff};
 use crate::spec::{DesiredInstall, DesiredSet};
 use crate::state::{Contents, Inode};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What is at hand for the installs of one set.
 pub(super) struct Place<'a> {
@@ -37,12 +38,12 @@ impl Survey<'_> {
         let us = self.us.clone();
         let how = |depth| How { depth, us: &us, recorded: recorded.as_deref(), largest };
         let observed = observe(&install.dest, &set.name, &[], at.contents, how(Depth::Metadata))?;
-        if let Diffed::Plan(plan) = self.diff(set, install, &Wanted { digest, facts: &NO_FACTS, files: None }, &observed, made) {
+        if let Diffed::Plan(plan) = self.diff(set, install, &Wanted { digest, facts: &Arc::default(), files: None }, &observed, made) {
             return Ok(*plan);
         }
         at.contents.trace.spoil();
         let material = self.material(set, digest, at)?;
-        let facts: SetFacts = material.facts().clone();
+        let facts = Arc::clone(material.facts());
         let rendered = render(material, install.files.as_deref())?;
         let files: Vec<WantedFile> = rendered
             .into_iter()
@@ -84,7 +85,10 @@ impl Survey<'_> {
             return Err(refuse(format!("a file that the source no longer has holds the revoked key {key} (one of {files})"))
                 .hint("set prune: true, so that what is gone from the source goes from here"));
         }
-        state.facts.keys = keys.into_iter().collect();
+        let keys: Vec<_> = keys.into_iter().collect();
+        if keys != state.facts.keys {
+            Arc::make_mut(&mut state.facts).keys = keys;
+        }
         let mut accept = set.accept.clone();
         accept.extend(self.look.once.get(&set.name).into_iter().flatten());
         // The bytes that stand there already were judged when they came, perhaps with a door open for once.

@@ -10,7 +10,6 @@ pub use quiet::{quiet_sets, remember};
 
 use crate::base::{AbsPath, Error, KeyFingerprint, Result, SetName};
 use crate::collect::{Accepted, Incoming, name_sets};
-use crate::material::SetFacts;
 use crate::plan::{ContentChange, HookPlan, InstallPlan, Outcome, Plan, Reason, SetPlan, begin, due, promote};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, DesiredSet};
@@ -248,6 +247,3 @@ fn add_orphans(surveyed: &mut Surveyed, state: &State, revoked: &BTreeSet<KeyFin
         plan.installs.push(InstallPlan::untouched(&install.dest, Outcome::Orphaned));
     }
 }
-
-/// Facts where none are needed.
-const NO_FACTS: SetFacts = SetFacts { leaves: Vec::new(), keys: Vec::new() };

@@ -10,6 +10,7 @@ use crate::plan::{InstallPlan, Outcome, Reason, SetPlan, returned_error};
 use crate::spec::{DesiredInstall, DesiredSet, under_hash};
 use crate::state::{Contents, Inode, SetState};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Survey<'_> {
     pub(super) fn set(&mut self, set: &DesiredSet, made: &BTreeMap<AbsPath, Vec<Inode>>, contents: &mut Contents) -> SetPlan {
@@ -130,7 +131,7 @@ impl Survey<'_> {
         let state = SetState {
             digest,
             revision,
-            facts: material.facts().clone(),
+            facts: Arc::clone(material.facts()),
             judged: set.judged_hash(&self.desired.revoked),
             pattern: set.pattern.clone(),
             hold,

@@ -239,7 +239,7 @@ impl Host<'_> {
 
     fn recorded(&self, install: &DesiredInstall, observed: &ObservedInstall) -> Option<InstallState> {
         let (has_current, same_shape, pending) = self.recorded?;
-        let facts = SetFacts::default();
+        let facts = Arc::<SetFacts>::default();
         let untouched = self.tree.as_ref().is_some_and(|tree| tree.untouched);
         let hash = observed.tree.as_ref().and_then(|tree| tree.hash).filter(|_| untouched);
         let shaped = if same_shape { install.shape_hash() } else { ContentHash::of(b"other") };
@@ -263,7 +263,7 @@ impl Host<'_> {
     pub fn with<T>(&self, question: impl FnOnce(&Situation<'_>) -> T) -> T {
         let (set, install, files, observed) = (self.set(), self.install(), self.wanted(), self.observed());
         let recorded = self.recorded(&install, &observed);
-        let facts = SetFacts::default();
+        let facts = Arc::<SetFacts>::default();
         let wanted = Wanted { digest: digest(), facts: &facts, files: Some(&files) };
         let made = if self.there.as_ref().is_some_and(|dest| dest.made) { &[INODE][..] } else { &[] };
         question(&Situation {
