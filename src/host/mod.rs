@@ -16,6 +16,7 @@ mod output;
 pub mod process;
 mod program;
 mod resolve;
+pub mod rsync;
 pub mod scratch;
 mod search;
 pub mod source;

@@ -7,7 +7,8 @@ mod arguments;
 mod failure;
 
 pub use arguments::Login;
-pub use failure::{Failure, Why};
+pub use failure::{Failure, Far, Why};
+pub(super) use failure::{Hints, in_our_form, of_keys};
 
 use super::link::{Link, Patience, Trouble};
 use crate::base::{Error, ErrorKind};

@@ -1,6 +1,6 @@
 //! The command line of ssh.
 
-use super::failure::Hints;
+use super::failure::{Far, Hints};
 use crate::base::{AbsPath, Error, ErrorKind, Result, printable};
 use std::time::Duration;
 
@@ -8,10 +8,13 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     address: String,
-    port: u16,
-    user: String,
+    /// None where ssh_config says it.
+    port: Option<u16>,
+    /// The same.
+    user: Option<String>,
     known: Option<Known>,
     identity: Option<String>,
+    far: Far,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,14 @@ impl Login {
     /// # Errors
     /// An address or a user that ssh, or a shell that an operator's ProxyCommand starts, could take for something else.
     pub fn new(address: &str, port: u16, user: &str) -> Result<Login> {
+        Login::written(address, Some(port), Some(user), Far::Certsync)
+    }
+
+    /// The same where ssh_config may say the port and the user, and with what is there.
+    ///
+    /// # Errors
+    /// As [`Login::new`].
+    pub fn written(address: &str, port: Option<u16>, user: Option<&str>, far: Far) -> Result<Login> {
         let plain = |text: &str, more: &[u8]| {
             let good = |byte: u8| byte.is_ascii_alphanumeric() || more.contains(&byte);
             !text.is_empty() && text.len() <= 255 && !text.starts_with('-') && text.bytes().all(good)
@@ -40,10 +51,12 @@ impl Login {
             return wrong("address", address);
         }
         // A domain's users have a backslash, @ or + in their names.
-        if !plain(user, b".-_@+\\") || user.ends_with('\\') {
+        if let Some(user) = user
+            && (!plain(user, b".-_@+\\") || user.ends_with('\\'))
+        {
             return wrong("user", user);
         }
-        Ok(Login { address: address.into(), port, user: user.into(), known: None, identity: None })
+        Ok(Login { address: address.into(), port, user: user.map(String::from), known: None, identity: None, far })
     }
 
     /// Its host key must stand in `file`, under the name `alias`; no other file is looked at.
@@ -66,6 +79,18 @@ impl Login {
 
     /// The arguments; it may take `time` to connect.
     pub(super) fn arguments(&self, time: Duration) -> Vec<String> {
+        let mut out = self.options(time);
+        out.extend(["--".into(), self.address.clone(), COMMAND.into()]);
+        out
+    }
+
+    /// The address, as rsync writes one before a path.
+    pub(in crate::host) fn rsync_host(&self) -> String {
+        if self.address.contains(':') { format!("[{}]", self.address) } else { self.address.clone() }
+    }
+
+    /// All that goes before the address.
+    pub(in crate::host) fn options(&self, time: Duration) -> Vec<String> {
         // No terminal, no agent and no display there; a first value holds, so all of this goes before ssh_config.
         let mut out: Vec<String> = ["-T", "-a", "-x"].map(String::from).into();
         let mut option = |text: &str| out.extend(["-o".into(), text.into()]);
@@ -102,12 +127,19 @@ impl Login {
             option("ControlMaster=no");
             option("ControlPath=none");
         }
-        out.extend(["-p".into(), self.port.to_string(), "-l".into(), self.user.clone(), "--".into(), self.address.clone(), COMMAND.into()]);
+        out.extend(self.port.iter().flat_map(|port| ["-p".into(), port.to_string()]));
+        out.extend(self.user.iter().flat_map(|user| ["-l".into(), user.clone()]));
         out
     }
 
-    pub(super) fn hints(&self) -> Hints {
-        Hints { address: self.address.clone(), port: self.port, has_known: self.known.is_some(), has_identity: self.identity.is_some() }
+    pub(in crate::host) fn hints(&self) -> Hints {
+        Hints {
+            address: self.address.clone(),
+            port: self.port.unwrap_or(22),
+            has_known: self.known.is_some(),
+            has_identity: self.identity.is_some(),
+            far: self.far,
+        }
     }
 }
 

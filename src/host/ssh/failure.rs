@@ -40,14 +40,26 @@ impl Failure {
     }
 }
 
+/// What is at the far end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Far {
+    /// A server of the spec, with certsync.
+    Certsync,
+    /// A server of the spec that has rsync only.
+    Rsync,
+    /// A master that is no server of the spec.
+    Master,
+}
+
 /// What hints are made of.
-pub(super) struct Hints {
+pub struct Hints {
     pub(super) address: String,
     pub(super) port: u16,
     /// Whether the spec says what the host key is.
     pub(super) has_known: bool,
-    /// Whether a key of certsync's own was used.
+    /// Whether ssh was given a key.
     pub(super) has_identity: bool,
+    pub(super) far: Far,
 }
 
 /// How ssh ended.
@@ -84,11 +96,8 @@ pub(super) fn explain(trouble: Trouble, end: End, before: Before, printed: &str,
     }
     match end {
         End::Exit(SSH_FAILED) => {
-            if let Some(line) = find(printed, HOST_KEY) {
-                return Failure { why: Why::HostKey, cause: in_our_form(line), hint: Some(host_key_hint(hints)) };
-            }
-            if let Some(line) = find(printed, KEY_REFUSED) {
-                return Failure { why: Why::KeyRefused, cause: in_our_form(line), hint: Some(key_hint(hints)) };
+            if let Some(failure) = of_keys(printed, hints) {
+                return failure;
             }
             match before {
                 Before::Silent => plain(Why::Unreachable, said("ssh failed without a word")),
@@ -109,6 +118,15 @@ pub(super) fn explain(trouble: Trouble, end: End, before: Before, printed: &str,
     }
 }
 
+/// What ssh says of a host key that is not the right one, or of a key of ours that is not let in.
+pub(in crate::host) fn of_keys(printed: &str, hints: &Hints) -> Option<Failure> {
+    if let Some(line) = find(printed, HOST_KEY) {
+        return Some(Failure { why: Why::HostKey, cause: in_our_form(line), hint: Some(host_key_hint(hints)) });
+    }
+    let line = find(printed, KEY_REFUSED)?;
+    Some(Failure { why: Why::KeyRefused, cause: in_our_form(line), hint: Some(key_hint(hints)) })
+}
+
 /// The more telling words first.
 const HOST_KEY: &[&str] = &["host key is known for", " has changed and you have requested strict checking", "Host key verification failed"];
 const KEY_REFUSED: &[&str] = &["Permission denied (", "Too many authentication failures"];
@@ -124,7 +142,7 @@ fn last_line(printed: &str) -> Option<&str> {
 }
 
 /// A line of ssh's as a cause: printable, of a bounded length, no full stop; its own name before it says nothing.
-fn in_our_form(line: &str) -> String {
+pub(in crate::host) fn in_our_form(line: &str) -> String {
     let line = line.trim().trim_end_matches('.');
     let line = line.strip_prefix("ssh: ").unwrap_or(line);
     printable(&line.chars().take(300).collect::<String>())
@@ -139,29 +157,39 @@ fn host_key_hint(hints: &Hints) -> String {
         "`ssh-keyscan -p {} {}` shows what answers there, `ssh-keygen -lf` on the host itself what should",
         hints.port, hints.address
     );
-    if hints.has_known {
-        format!("{compare}; the spec's host_key must be that key")
-    } else {
-        format!("{compare}; write it into the spec as host_key, or into known_hosts")
+    match (hints.has_known, hints.far) {
+        (true, _) => format!("{compare}; the spec's host_key must be that key"),
+        (false, Far::Master) => format!("{compare}; write it into known_hosts"),
+        (false, Far::Certsync | Far::Rsync) => format!("{compare}; write it into the spec as host_key, or into known_hosts"),
     }
 }
 
 fn key_hint(hints: &Hints) -> String {
+    if hints.far == Far::Master {
+        let ours =
+            if hints.has_identity { "the public half of `identity`" } else { "the public half of a key of ssh's own, or of `identity`" };
+        return format!("{ours} must stand in the authorized_keys of that account");
+    }
     let ours = if hints.has_identity {
         "`certsync keygen` here prints this host's key"
     } else {
         "`certsync keygen` gives this host a key of its own"
     };
-    format!("{ours}; `certsync authorized-keys --write FILE` there lets it in once the spec has it as public_key")
+    match hints.far {
+        Far::Rsync => format!("{ours}; it must stand in the authorized_keys of that account"),
+        Far::Certsync | Far::Master => {
+            format!("{ours}; `certsync authorized-keys --write FILE` there lets it in once the spec has it as public_key")
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Before, End, Failure, Hints, Why, explain};
+    use super::{Before, End, Failure, Far, Hints, Why, explain};
     use crate::host::link::Trouble;
 
     fn after(printed: &str, end: End) -> Failure {
-        let hints = Hints { address: "10.0.0.1".into(), port: 2222, has_known: true, has_identity: true };
+        let hints = Hints { address: "10.0.0.1".into(), port: 2222, has_known: true, has_identity: true, far: Far::Certsync };
         explain(Trouble::Ended, end, Before::Silent, printed, &hints)
     }
 
