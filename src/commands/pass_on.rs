@@ -21,6 +21,7 @@ use crate::spec::fleet::{Delivery, Fleet, Server};
 use crate::state::answers::{Answer, answer, sweep_answers};
 use crate::state::inbox::{Inbox, Wanted};
 use crate::state::{Index, Offers, Standing, Store};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 
 /// The lock of the one that serves the hosts below.
@@ -124,6 +125,7 @@ pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progre
     if let Err(error) = below.serve(report) {
         report.errors.push(error);
     }
+    in_spec_order(fleet, report);
     tell_above(&mut upstream, fleet, records.tree(own.as_ref()), report);
     if let Some(upstream) = upstream {
         upstream.bye();
@@ -134,6 +136,12 @@ pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progre
             report.warnings.push(error.to_string());
         }
     }
+}
+
+/// The servers are told in the order in which they stand in the spec, not in that in which they were ready.
+fn in_spec_order(fleet: &Fleet, report: &mut Report) {
+    let places: HashMap<&str, usize> = fleet.downstreams().enumerate().map(|(place, server)| (server.name.as_str(), place)).collect();
+    report.servers.sort_by_key(|told| places.get(told.name.as_str()).copied().unwrap_or(usize::MAX));
 }
 
 fn tell_above(upstream: &mut Option<Upstream<Connection>>, fleet: &Fleet, servers: Vec<Standing>, report: &mut Report) {

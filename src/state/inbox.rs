@@ -92,7 +92,14 @@ pub fn new_id() -> String {
 }
 
 fn failed(error: &io::Error) -> Error {
-    Error::io(ErrorKind::State, "the inbox of the state directory", error)
+    let failed = Error::io(ErrorKind::State, "the inbox of the state directory", error);
+    match error.kind() {
+        // Before the first apply the state directory is closed to the gate's group.
+        io::ErrorKind::PermissionDenied => {
+            failed.hint("run certsync apply on that host once: it lets in the group that the spec's gate_group names")
+        }
+        _ => failed,
+    }
 }
 
 impl<'a> Inbox<'a> {

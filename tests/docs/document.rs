@@ -18,8 +18,8 @@ pub struct Block {
     pub language: String,
     /// Where it begins, from 1.
     pub line: usize,
-    /// What the comment before it says: `key: value`, or a word.
-    pub marker: Option<(String, String)>,
+    /// What the comments before it say: `key: value`, or a word.
+    pub before: Vec<(String, String)>,
     /// Its lines.
     pub text: String,
 }
@@ -28,6 +28,8 @@ pub struct Block {
 pub struct Command {
     /// Where it stands, from 1.
     pub line: usize,
+    /// The host that it is run on, where there are several.
+    pub host: Option<String>,
     /// What is run.
     pub text: String,
     /// What it prints.
@@ -40,7 +42,7 @@ impl Document {
         let text = std::fs::read_to_string(top().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         let mut blocks: Vec<Block> = Vec::new();
         let mut open: Option<(String, Block)> = None;
-        let mut marker = None;
+        let mut before = Vec::new();
         for (index, line) in text.lines().enumerate() {
             if let Some((fence, block)) = &mut open {
                 if line.trim() == fence {
@@ -54,12 +56,12 @@ impl Document {
             let ticks: String = line.chars().take_while(|c| *c == '`').collect();
             if ticks.len() >= 3 {
                 let language = line[ticks.len()..].trim().to_owned();
-                open = Some((ticks, Block { language, line: index + 1, marker: marker.take(), text: String::new() }));
+                open = Some((ticks, Block { language, line: index + 1, before: std::mem::take(&mut before), text: String::new() }));
             } else if let Some(comment) = line.trim().strip_prefix("<!--").and_then(|rest| rest.strip_suffix("-->")) {
                 let (key, value) = comment.split_once(':').unwrap_or((comment, ""));
-                marker = Some((key.trim().to_owned(), value.trim().to_owned()));
+                before.push((key.trim().to_owned(), value.trim().to_owned()));
             } else if !line.trim().is_empty() {
-                marker = None;
+                before.clear();
             }
         }
         assert!(open.is_none(), "{path}: a block is not closed");
@@ -68,9 +70,9 @@ impl Document {
 }
 
 impl Block {
-    /// What the comment before it says of `key`.
+    /// What the comments before it say of `key`.
     pub fn marked(&self, key: &str) -> Option<&str> {
-        self.marker.as_ref().filter(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.before.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// The commands of a `console` block.
@@ -78,8 +80,8 @@ impl Block {
         let mut commands: Vec<Command> = Vec::new();
         for (index, line) in self.text.lines().enumerate() {
             let at = self.line + 1 + index;
-            if let Some(text) = line.strip_prefix("$ ") {
-                commands.push(Command { line: at, text: text.to_owned(), expected: Vec::new() });
+            if let Some((host, text)) = prompted(line) {
+                commands.push(Command { line: at, host: host.map(str::to_owned), text: text.to_owned(), expected: Vec::new() });
                 continue;
             }
             let command = commands.last_mut().unwrap_or_else(|| panic!("line {at}: a console block begins with a command"));
@@ -93,6 +95,15 @@ impl Block {
         }
         commands
     }
+}
+
+/// A command after its prompt: `$ `, or the name of a host and `# `.
+fn prompted(line: &str) -> Option<(Option<&str>, &str)> {
+    if let Some(text) = line.strip_prefix("$ ") {
+        return Some((None, text));
+    }
+    let (host, text) = line.split_once("# ")?;
+    (!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())).then_some((Some(host), text))
 }
 
 /// Whether what was printed is what is written, `…` standing for anything.

@@ -48,6 +48,7 @@ pub fn run(document: &Document) {
             continue;
         }
         for command in block.commands() {
+            assert!(command.host.is_none(), "{}:{}: there is one host here", document.path, command.line);
             script.push_str(&in_root(&command.text, &root_path, Within::Command));
             script.push_str(&format!("\nprintf '{END}%d{END}' $?\n"));
             commands.push(command);

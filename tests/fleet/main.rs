@@ -6,8 +6,11 @@ mod broken;
 mod first;
 mod further_turn;
 mod gate_user;
+#[path = "../support/hosts.rs"]
+mod hosts;
 mod keys;
 mod peers;
+mod runbooks;
 mod signals;
 mod status;
 #[path = "../support/fleet/mod.rs"]

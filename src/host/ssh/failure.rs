@@ -178,7 +178,9 @@ fn key_hint(hints: &Hints) -> String {
     match hints.far {
         Far::Rsync => format!("{ours}; it must stand in the authorized_keys of that account"),
         Far::Certsync | Far::Master => {
-            format!("{ours}; `certsync authorized-keys --write FILE` there lets it in once the spec has it as public_key")
+            format!(
+                "{ours}; `certsync authorized-keys --write FILE` there lets it in once the spec there has it as public_key and is valid"
+            )
         }
     }
 }

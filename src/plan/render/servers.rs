@@ -8,8 +8,9 @@ use std::fmt::Write;
 
 /// A line for each server that has something to say, and how many have not.
 pub(super) fn servers_text(servers: &[ServerReport], paint: Paint) -> String {
-    let told: Vec<&ServerReport> =
-        servers.iter().filter(|server| server.result != ServerResult::Unchanged || server.error.is_some()).collect();
+    // Whoever had everything and was not asked is only counted.
+    let is_told = |server: &ServerReport| server.result != ServerResult::Unchanged || server.error.is_some() || server.seconds > 0.0;
+    let told: Vec<&ServerReport> = servers.iter().filter(|server| is_told(server)).collect();
     let mut out = String::new();
     if told.is_empty() {
         return out;
@@ -39,7 +40,9 @@ fn line(row: &[String; 4], widths: &[usize]) -> String {
 }
 
 fn row(server: &ServerReport) -> [String; 4] {
-    [printable(&server.name), word(server.result).to_owned(), sets(server), format!("{:.1}", server.seconds)]
+    // Of one that does not answer is known what it had, and that is not what is asked.
+    let sets = if server.result == ServerResult::Unreachable { "-".to_owned() } else { sets(server) };
+    [printable(&server.name), word(server.result).to_owned(), sets, format!("{:.1}", server.seconds)]
 }
 
 /// What became of a server, in a word.

@@ -1,0 +1,223 @@
+//! Whole hosts on one machine: each with a root directory, a host name and an address of its own, joined by a bridge.
+//!
+//! A host sees the machine's files as they are when it starts, and what it writes lies in memory and goes with it; its users, its sshd (with
+//! Debian's own configuration), its services and its network are its own. Needs root.
+
+#![allow(dead_code, reason = "each suite uses its own part of this")]
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Every program that a host needs to be one.
+const PROGRAMS: [&str; 9] = ["sshd", "ssh", "ssh-keygen", "unshare", "nsenter", "setpriv", "ip", "chroot", "useradd"];
+
+/// What this machine lacks for hosts with these programs besides; a test without it is skipped, and says so.
+pub fn lacking(programs: &[&str]) -> Option<String> {
+    let is_there = |name: &str| {
+        let dirs = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&dirs).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(name).is_file())
+    };
+    if !nix::unistd::geteuid().is_root() {
+        return Some("needs root".to_owned());
+    }
+    PROGRAMS.iter().chain(programs).find(|name| !is_there(name)).map(|name| format!("{name} is not installed"))
+}
+
+/// Hosts and what joins them. All of it ends when it is dropped.
+pub struct Hosts {
+    hosts: Vec<Host>,
+    switch: Namespaces,
+    root: TempDir,
+}
+
+/// One host.
+pub struct Host {
+    /// Its host name.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    root: PathBuf,
+    namespaces: Namespaces,
+}
+
+/// A process that keeps namespaces, and the first process in them.
+struct Namespaces {
+    keeper: Child,
+    init: u32,
+}
+
+impl Hosts {
+    /// None yet.
+    pub fn new() -> Hosts {
+        let root = tempfile::Builder::new().prefix("certsync-hosts-").tempdir().expect("a folder");
+        let log = root.path().join("switch.log");
+        let script = "ip link add br0 type bridge && ip link set br0 up && echo ready && exec sleep infinity";
+        let switch = Namespaces::start(&["--net"], &[script], &log);
+        await_line(&log, "ready");
+        Hosts { hosts: Vec::new(), switch, root }
+    }
+
+    /// Starts a host. `before` is a script for `sh` that runs in it, as root, before its sshd starts.
+    pub fn start(&mut self, name: &str, address: Ipv4Addr, before: &str) {
+        let root = self.root.path().join(name);
+        fs::create_dir(&root).expect("a folder");
+        let log = self.root.path().join(format!("{name}.log"));
+        let place = root.to_str().expect("a path in UTF-8");
+        let namespaces =
+            Namespaces::start(&["--mount", "--net", "--uts", "--pid", "--mount-proc"], &[INIT, "sh", place, name, PROGRAM, before], &log);
+        await_line(&log, "Server listening on ");
+        let host = Host { name: name.to_owned(), address, root, namespaces };
+        self.join(&host);
+        self.hosts.push(host);
+        let names: String = self.hosts.iter().map(|host| format!("{} {}\n", host.address, host.name)).collect();
+        for host in &self.hosts {
+            host.write("/etc/hosts", &format!("127.0.0.1 localhost\n{names}"));
+        }
+    }
+
+    /// A cable from the host to the bridge.
+    fn join(&self, host: &Host) {
+        let end = format!("to-{}", host.name);
+        let netns = host.namespaces.init.to_string();
+        let ip = |inside: &Namespaces, words: &[&str]| {
+            let mut command = inside.enter(&["--net"]);
+            let output = command.arg("ip").args(words).output().expect("ip runs");
+            assert!(output.status.success(), "ip {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        ip(&self.switch, &["link", "add", &end, "type", "veth", "peer", "name", "eth0", "netns", &netns]);
+        ip(&self.switch, &["link", "set", &end, "master", "br0", "up"]);
+        ip(&host.namespaces, &["address", "add", &format!("{}/24", host.address), "dev", "eth0"]);
+        ip(&host.namespaces, &["link", "set", "eth0", "up"]);
+    }
+
+    /// Pulls the host's cable out, or puts it in again.
+    pub fn set_link(&self, name: &str, state: Link) {
+        let state = match state {
+            Link::Up => "up",
+            Link::Down => "down",
+        };
+        let status = self.switch.enter(&["--net"]).args(["ip", "link", "set", &format!("to-{name}"), state]).status();
+        assert!(status.expect("ip runs").success(), "{name}: {state}");
+    }
+
+    /// The host of this name.
+    pub fn host(&self, name: &str) -> &Host {
+        self.hosts.iter().find(|host| host.name == name).unwrap_or_else(|| panic!("no host {name}"))
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+}
+
+/// Whether a cable is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    Up,
+    Down,
+}
+
+impl Host {
+    /// A shell command to be run there, as root, from root's home.
+    pub fn shell(&self, command: &str) -> Command {
+        let mut shell = self.namespaces.enter(&["--mount", "--net", "--uts", "--pid", "--root", "--wdns=/"]);
+        shell.args(["bash", "-c", &format!("cd; {command}")]).stdin(Stdio::null()).env_clear();
+        // `/bin` first: the stand-ins find their root from where they stand.
+        shell.env("PATH", "/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin");
+        shell.env("HOME", "/root").env("LANG", "C.UTF-8").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+        shell
+    }
+
+    /// The same, run to its end; panics if it fails. Answers with what it printed.
+    #[track_caller]
+    pub fn run(&self, command: &str) -> String {
+        let output = self.output(command);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}: {command}\n{}{}", self.name, text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// The same, whatever comes of it.
+    pub fn output(&self, command: &str) -> Output {
+        self.shell(command).output().expect("nsenter runs")
+    }
+
+    /// Writes a file there, 0644.
+    pub fn write(&self, path: &str, text: &str) {
+        let mut shell = self.shell("mkdir -p \"$(dirname \"$0\")\" && cat >\"$0\"");
+        let mut shell = shell.arg(path).stdin(Stdio::piped()).spawn().expect("nsenter runs");
+        std::io::Write::write_all(&mut shell.stdin.take().expect("its stdin"), text.as_bytes()).expect("a file is written");
+        assert!(shell.wait().expect("its status").success(), "{path}");
+    }
+}
+
+impl Namespaces {
+    fn start(kinds: &[&str], script: &[&str], log: &Path) -> Namespaces {
+        let log = fs::File::create(log).expect("a log");
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "unshare"]).args(kinds).args(["--fork", "--kill-child=KILL", "sh", "-euc"]).args(script);
+        let keeper = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log).spawn();
+        let keeper = keeper.expect("unshare starts");
+        let children = format!("/proc/{0}/task/{0}/children", keeper.id());
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let init = fs::read_to_string(&children).expect("its children").trim().parse();
+            if let Ok(init) = init {
+                return Namespaces { keeper, init };
+            }
+            assert!(Instant::now() < end, "unshare has no child");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn enter(&self, kinds: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.init.to_string()]).args(kinds).arg("--");
+        command
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        // The kernel ends all that runs in a host with it.
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+    }
+}
+
+fn await_line(log: &Path, line: &str) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !fs::read_to_string(log).unwrap_or_default().contains(line) {
+        assert!(Instant::now() < end, "{}: {}", log.display(), fs::read_to_string(log).unwrap_or_default());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_certsync");
+
+/// What becomes the host: `$1` is an empty folder, `$2` its name, `$3` the program, `$4` what runs in it first.
+const INIT: &str = r#"
+mount -t tmpfs -o mode=755 tmpfs "$1"
+mkdir "$1/upper" "$1/work" "$1/host"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/host"
+cd "$1/host"
+mount -t proc proc proc
+mount --rbind /dev dev
+for folder in run srv root home; do mount -t tmpfs -o mode=755 tmpfs "$folder"; done
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mkdir run/sshd
+chmod 700 root
+rm -rf etc/certsync etc/letsencrypt var/lib/certsync usr/local/bin/certsync etc/ssh/ssh_host_*
+cp "$3" usr/bin/certsync
+chmod 755 usr/bin/certsync
+hostname "$2"
+ip link set lo up
+chroot . ssh-keygen -q -t ed25519 -N '' -C '' -f /etc/ssh/ssh_host_ed25519_key
+chroot . sh -euc "$4"
+exec chroot . "$(command -v sshd || echo /usr/sbin/sshd)" -D -e
+"#;
