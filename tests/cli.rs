@@ -123,8 +123,14 @@ certsync: error: [DIR]/certsync.yaml:2:1: no server `egde`, which this host is s
 }
 
 #[test]
-fn what_belongs_to_the_fleet_is_not_supported_yet() {
-    Test::new().args(["plan", "--remote"]).stderr("certsync: error: --remote: is not supported yet\n").status(1).run();
+fn where_there_are_no_servers_nobody_can_be_asked_for_a_plan() {
+    let stderr = "certsync: error: [DIR]/certsync.yaml: names no servers\n  hint: there is nobody to be asked: leave --remote out\n";
+    Test::new()
+        .spec("version: 1\ncerts:\n  a: { source: [DIR]/source, install: [DIR]/live }\n")
+        .args(["plan", "--remote", "[DIR]/certsync.yaml"])
+        .stderr(stderr)
+        .status(1)
+        .run();
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The one error type: what kind, about what, why, and the way out.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The result of anything that can fail for a reason an operator must hear.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What an error is about. The kind decides the exit code and is part of the JSON contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The command line is wrong.
@@ -38,16 +38,19 @@ pub enum ErrorKind {
 ///
 /// Lower case, no full stop, never a byte of a private key. Text from outside must have gone through
 /// [`printable`](super::printable) before it is put here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[schemars(description = "An error: what kind, about what, why, and the way out.")]
 pub struct Error {
     /// What kind of error it is.
     pub kind: ErrorKind,
     /// What it is about: a path, a set, a hook.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub subject: String,
     /// Why.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub cause: String,
     /// The way out, where there is one to name.
+    #[serde(default, deserialize_with = "crate::base::told::option")]
     pub hint: Option<String>,
 }
 

@@ -14,6 +14,29 @@ impl<'de> Deserialize<'de> for Told {
     }
 }
 
+/// The longest text of several lines that is kept, in bytes.
+const LONGEST_LINES: usize = 256 * 1024;
+
+struct Lines(String);
+
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let mut out = String::with_capacity(text.len().min(LONGEST_LINES));
+        for line in text.split_inclusive('\n') {
+            let (words, end) = line.strip_suffix('\n').map_or((line, ""), |words| (words, "\n"));
+            let words = fit(words);
+            if out.len() + words.len() + end.len() > LONGEST_LINES {
+                out.push('…');
+                break;
+            }
+            out.push_str(&words);
+            out.push_str(end);
+        }
+        Ok(Lines(out))
+    }
+}
+
 /// Printable, in one line, and cut where it is long.
 fn fit(text: &str) -> String {
     let mut out = printable(text);
@@ -49,9 +72,25 @@ pub fn list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     Ok(Vec::<Told>::deserialize(d)?.into_iter().map(|told| told.0).collect())
 }
 
+/// For a `String` of several lines, each of which is made fit.
+///
+/// # Errors
+/// It is no text.
+pub fn lines<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    Lines::deserialize(d).map(|lines| lines.0)
+}
+
+/// For an `Option<String>` of several lines; it wants `default` beside it.
+///
+/// # Errors
+/// It is no text.
+pub fn optional_lines<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<Lines>::deserialize(d)?.map(|lines| lines.0))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, fit};
+    use super::{LONGEST, LONGEST_LINES, fit};
     use serde::Deserialize;
 
     #[derive(Deserialize)]
@@ -70,6 +109,17 @@ mod tests {
         let long = fit(&"ä".repeat(LONGEST));
         assert!(long.len() <= LONGEST && long.ends_with("ä…"));
         assert_eq!(fit(&long), long, "once is enough");
+    }
+
+    #[test]
+    fn lines_stay_lines_and_many_are_cut() {
+        #[derive(Deserialize)]
+        struct Text(#[serde(deserialize_with = "super::lines")] String);
+        let read = |text: &str| serde_json::from_str::<Text>(&serde_json::to_string(text).expect("json")).expect("text").0;
+        assert_eq!(read("a\n\u{1b}[2Jb\r\n\nc"), "a\n\\u{1b}[2Jb\\r\n\nc");
+        assert_eq!(read(""), "");
+        let much = read(&"line\n".repeat(LONGEST_LINES));
+        assert!(much.len() <= LONGEST_LINES + '…'.len_utf8() && much.ends_with("line\n…"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Received {
 #[derive(Default)]
 pub struct Incoming {
     /// Material that was accepted and is not in the store: `plan` keeps it here.
-    pub unstored: BTreeMap<SetName, Material>,
+    pub unstored: BTreeMap<SetName, Arc<Material>>,
     /// Sets that have another version now.
     pub renewed: BTreeMap<SetName, Renewal>,
     /// Sets that were refused, and why.

@@ -212,9 +212,15 @@ pub struct PlanArgs {
     /// Ask no other host
     #[arg(long)]
     pub offline: bool,
-    /// Later.
-    #[arg(long, hide = true)]
+    /// Ask every server below for its own plan as well, which it makes with what it would get from here
+    #[arg(long, conflicts_with = "offline")]
     pub remote: bool,
+    /// Of the servers below, ask only these
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "remote")]
+    pub limit: Vec<ServerName>,
+    /// Read from stdin what a host above would bring, as the gate hands it on, and ask the servers below that it names
+    #[arg(long, hide = true, conflicts_with_all = ["offline", "remote"])]
+    pub brought: bool,
 }
 
 /// `certsync apply`.

@@ -106,11 +106,6 @@ fn dispatch(cli: &Cli) -> u8 {
     }
 }
 
-/// What the parser knows and this version cannot do.
-fn later(what: &str) -> Result<Exit, Stop> {
-    Err(Error::new(ErrorKind::Usage, what, "is not supported yet").into())
-}
-
 /// Answers what clap stopped at: help and version on stdout, anything else as an error.
 fn wrong_command_line(error: &clap::Error, arguments: &[OsString]) -> u8 {
     use clap::error::ErrorKind as Clap;

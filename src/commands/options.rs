@@ -2,6 +2,7 @@
 
 use crate::base::{AbsPath, ServerName, SetName};
 use crate::fleet::contact::Patience;
+use crate::fleet::due::Limit;
 use crate::progress::ProgressChoice;
 use crate::spec::Accept;
 use std::time::Duration;
@@ -91,7 +92,7 @@ pub enum StateChoice {
 pub enum Others {
     /// As the spec says.
     AsSpec,
-    /// Not at all (`--offline`, `--local`).
+    /// Not at all (`--local`).
     LeftAlone,
 }
 
@@ -102,10 +103,23 @@ pub struct PlanOptions {
     pub place: Place,
     /// How sets are looked at.
     pub judging: Judging,
-    /// Other hosts.
-    pub others: Others,
+    /// Where sets from above come from.
+    pub above: FromAbove,
+    /// Which of the servers below are asked for their plans; none: nobody is.
+    pub below: Option<Limit>,
     /// Progress on stderr.
     pub progress: ProgressChoice,
+}
+
+/// Where a plan takes sets from that come from above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromAbove {
+    /// The upstream is asked.
+    Asked,
+    /// Nobody is asked (`--offline`).
+    Nobody,
+    /// The gate hands them on, over stdin, and says who below is to be asked (`--brought`).
+    Stdin,
 }
 
 /// `certsync apply`.

@@ -9,12 +9,16 @@ use crate::fleet::fetch::{Came, Upstream};
 use crate::fleet::may::{Ask, check, identify};
 use crate::fleet::wire::{Message, Wire};
 use crate::host::Dir;
+use crate::host::link::{Link, Patience};
 use crate::host::ssh::Connection;
 use crate::spec::SetSource;
 use crate::spec::fleet::{Delivery, Fleet};
 use crate::state::inbox::Inbox;
 use crate::state::{Offers, SetState, Store};
 use crate::survey::Stored;
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The connection to the host above outlives what is done here: at its end this host says there how it stands.
@@ -70,6 +74,24 @@ pub(super) fn look_above(session: &mut Session, judging: &Judging) -> Result<Abo
         None => Vec::new(),
     };
     receive(session, judging, Others::AsSpec, brought)
+}
+
+/// The same where the gate hands on what a host above would bring, over stdin: with the servers below that it wants to hear of.
+///
+/// # Errors
+/// Kind `Peer`: what comes is not that.
+pub(super) fn look_brought(session: &mut Session, judging: &Judging) -> Result<(Above, BTreeSet<ServerName>)> {
+    let stdin = Link::over_stdio(Patience::new(LONGEST, LONGEST)).map_err(|error| Error::io(ErrorKind::Peer, "stdin", &error))?;
+    let mut wire = Wire::new(stdin, "stdin");
+    let Message::Plan { below, .. } = wire.must()? else { return Err(wire.out_of_turn("who is to be asked")) };
+    let mut above = Above::default();
+    let Some(fleet) = session.desired.fleet.clone() else { return Ok((above, BTreeSet::new())) };
+    session.wake_all(judging)?;
+    if let Err(error) = read_brought(session, judging, (&fleet, Ask::Plan), &mut wire) {
+        above.errors.push(error);
+    }
+    session.incoming.asked = Asked::Yes;
+    Ok((above, below.into_iter().collect()))
 }
 
 /// Whether this host goes to get its sets, and gets any.
@@ -145,7 +167,7 @@ fn take(session: &mut Session, judging: &Judging, received: Received) {
         }
         session.incoming.refused.insert(received.set, error);
     } else if session.keeps_in_memory() {
-        session.incoming.unstored.insert(received.set, received.material);
+        session.incoming.unstored.insert(received.set, Arc::new(received.material));
     }
 }
 
@@ -189,12 +211,16 @@ fn take_push(session: &mut Session, judging: &Judging, fleet: &Fleet, name: &str
 
 fn read_push(session: &mut Session, judging: &Judging, fleet: &Fleet, inbox: &Inbox<'_>, name: &str) -> Result<()> {
     let (file, _) = inbox.open_push(name)?;
-    let mut wire = Wire::new(file, format!("inbox/{name}"));
+    read_brought(session, judging, (fleet, Ask::Push), &mut Wire::new(file, format!("inbox/{name}")))
+}
+
+/// Takes in what somebody has brought who may still do so.
+fn read_brought<L: Read>(session: &mut Session, judging: &Judging, (fleet, ask): (&Fleet, Ask), wire: &mut Wire<L>) -> Result<()> {
     let Message::Brought { peer, key } = wire.must()? else { return Err(wire.out_of_turn("who brought it")) };
     let key: SshKeyId = key.parse().map_err(|_| wire.out_of_turn("the key of who brought it"))?;
     let peer: ServerName = peer;
     let known = identify(fleet, &peer, key)?;
-    check(fleet, known, Ask::Push)?;
+    check(fleet, known, ask)?;
     let limits = session.desired.limits;
     while let Some(set) = wire.receive_set(&limits)? {
         if let Ok(material) = set.material {

@@ -5,14 +5,14 @@ use super::cli::{
 };
 use super::exit::{Exit, of_report};
 use super::options::{
-    ApplyOptions, ContentCheck, DeployHookOptions, Judging, Others, Place, PlanOptions, RemoveOptions, Returned, RollbackOptions,
-    RollbackTo, RunOptions, StateChoice, TriggerOptions,
+    ApplyOptions, ContentCheck, DeployHookOptions, FromAbove, Judging, Others, Place, PlanOptions, RemoveOptions, Returned,
+    RollbackOptions, RollbackTo, RunOptions, StateChoice, TriggerOptions,
 };
 use super::output::{Output, print_error};
 use super::pass_on::{Passing, RolloutChoice};
 use super::revisions::Future;
-use super::{Stop, later, place};
-use crate::base::hex;
+use super::{Stop, place};
+use crate::base::{ServerName, hex};
 use crate::fleet::contact::Patience;
 use crate::fleet::due::{Belief, Limit};
 use crate::host::users;
@@ -24,14 +24,16 @@ use std::time::Duration;
 
 /// `certsync plan`.
 pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs, output: &Output) -> Result<Exit, Stop> {
-    if args.remote {
-        return later("--remote");
-    }
     answer(args.answer, Tense::Plan, output, || {
         super::plan(&PlanOptions {
             place: place::of_either(global, &args.spec)?,
             judging: judging(&args.judge),
-            others: if args.offline { Others::LeftAlone } else { Others::AsSpec },
+            above: match (args.offline, args.brought) {
+                (true, _) => FromAbove::Nobody,
+                (false, true) => FromAbove::Stdin,
+                (false, false) => FromAbove::Asked,
+            },
+            below: args.remote.then(|| limit(&args.limit)),
             progress: progress(global),
         })
     })
@@ -45,7 +47,7 @@ pub(super) fn apply(global: &GlobalArgs, args: &ApplyArgs, output: &Output) -> R
             wait(splay, &place);
         }
         let passing = Passing {
-            limit: if args.limit.is_empty() { Limit::All } else { Limit::Only(args.limit.iter().cloned().collect()) },
+            limit: limit(&args.limit),
             belief: if args.refresh { Belief::Nothing } else { Belief::Acknowledged },
             future: if args.new_revisions { Future::GoOn } else { Future::Stop },
             rollout: if args.now { RolloutChoice::Ignored } else { RolloutChoice::AsSpec },
@@ -115,6 +117,10 @@ fn answer(args: AnswerArgs, tense: Tense, output: &Output, call: impl FnOnce() -
         print_error(&failure.error, &failure.output);
     }
     Ok(of_report(&report, tense, args))
+}
+
+fn limit(names: &[ServerName]) -> Limit {
+    if names.is_empty() { Limit::All } else { Limit::Only(names.iter().cloned().collect()) }
 }
 
 fn judging(args: &JudgeArgs) -> Judging {

@@ -104,6 +104,16 @@ impl Session {
         Ok(Session { keep: Keep::InMemory, ..session })
     }
 
+    /// What would be offered to the hosts below once this run's plan were carried out.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn planned_offers(&self) -> Result<Offers> {
+        let before = self.dir.as_ref().map_or_else(|| Ok(Offers::default()), |dir| Offers::load(dir, &self.at))?;
+        let store = self.dir.as_ref().map(|dir| Store::new(dir, &self.at));
+        Ok(Offers::planned(&self.state, store.as_ref(), &self.incoming.unstored, (&self.quiet, before)))
+    }
+
     /// Whether nothing that comes may be written down.
     pub fn keeps_in_memory(&self) -> bool {
         self.keep == Keep::InMemory

@@ -1,11 +1,12 @@
 //! One conversation with a server below: bring what it lacks, have it applied, hear how it stands.
 
 use super::due::Due;
-use super::wire::{Hello, Link, Message, Offered, Version, Waits, Wire};
+use super::wire::{Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
 use crate::base::{Error, ErrorKind, Result, SetName};
 use crate::material::Material;
 use crate::spec::fleet::{Delivery, Fleet};
 use crate::state::Standing;
+use std::borrow::Borrow;
 
 /// What a server below said.
 #[derive(Debug)]
@@ -87,45 +88,17 @@ impl<L: Link> Contact<'_, L> {
         if has_below || self.patience == Patience::Tree { Waits::Tree } else { Waits::Own }
     }
 
-    fn refused(&self, why: &super::wire::Refusal) -> Error {
+    fn refused(&self, why: &Refusal) -> Error {
         why.error(ErrorKind::Peer, &self.due.server.name, self.fleet.spec_hash)
     }
 
     fn push(&mut self, load: &mut impl FnMut(&SetName) -> Result<Material>) -> Result<Vec<Unwanted>> {
-        let offered = self.due.wanted.offers.iter().map(|(set, offer)| Offered {
-            version: Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision },
-            pattern: offer.pattern.clone(),
-            signature: None,
-        });
-        self.wire.send(&Message::Push { sets: offered.collect() })?;
-        let (sets, unwanted) = match self.wire.must()? {
-            Message::Wanted { sets, unwanted } => (sets, unwanted),
-            Message::Refused(why) => return Err(self.refused(&why)),
-            _ => return Err(self.wire.out_of_turn("an answer to the push")),
-        };
-        let any = !sets.is_empty();
-        for version in sets {
-            let Some((set, offer)) = self.due.wanted.offers.iter().find(|(set, _)| **set == version.set) else {
-                return Err(self.wire.out_of_turn("a set that was offered"));
-            };
-            let own = Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision };
-            match load(set) {
-                Ok(material) => self.wire.send_set(&own, offer.pattern.as_ref(), &material)?,
-                Err(error) => {
-                    let why = super::wire::Refusal::of(&error, self.fleet.spec_hash);
-                    self.wire.send_without(&own, &why)?;
-                }
-            }
-        }
-        if any {
-            self.wire.send(&Message::End)?;
-        }
+        let unwanted = bring(&mut self.wire, (self.fleet, self.due), |sets| Message::Push { sets }, load)?;
         match self.wire.must()? {
-            Message::Received => {}
-            Message::Refused(why) => return Err(self.refused(&why)),
-            _ => return Err(self.wire.out_of_turn("that the sets have come")),
+            Message::Received => Ok(unwanted),
+            Message::Refused(why) => Err(self.refused(&why)),
+            _ => Err(self.wire.out_of_turn("that the sets have come")),
         }
-        Ok(unwanted.into_iter().map(|(set, why)| Unwanted { set, error: self.refused(&why) }).collect())
     }
 
     fn ask(&mut self, message: &Message) -> Result<Said> {
@@ -149,4 +122,43 @@ impl<L: Link> Contact<'_, L> {
         }
         Ok(Said::Stands(servers))
     }
+}
+
+/// Offers with a message of `begin` what the server should have, and sends what it then wants.
+///
+/// # Errors
+/// Kind `Peer`: the conversation broke, or the server refuses.
+pub fn bring<L: Link, M: Borrow<Material>>(
+    wire: &mut Wire<L>,
+    (fleet, due): (&Fleet, &Due<'_>),
+    begin: impl FnOnce(Vec<Offered>) -> Message,
+    load: &mut impl FnMut(&SetName) -> Result<M>,
+) -> Result<Vec<Unwanted>> {
+    let refused = |why: &Refusal| why.error(ErrorKind::Peer, &due.server.name, fleet.spec_hash);
+    let offered = due.wanted.offers.iter().map(|(set, offer)| Offered {
+        version: Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision },
+        pattern: offer.pattern.clone(),
+        signature: None,
+    });
+    wire.send(&begin(offered.collect()))?;
+    let (sets, unwanted) = match wire.must()? {
+        Message::Wanted { sets, unwanted } => (sets, unwanted),
+        Message::Refused(why) => return Err(refused(&why)),
+        _ => return Err(wire.out_of_turn("which of the sets are wanted")),
+    };
+    let any = !sets.is_empty();
+    for version in sets {
+        let Some((set, offer)) = due.wanted.offers.iter().find(|(set, _)| **set == version.set) else {
+            return Err(wire.out_of_turn("a set that was offered"));
+        };
+        let own = Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision };
+        match load(set) {
+            Ok(material) => wire.send_set(&own, offer.pattern.as_ref(), material.borrow())?,
+            Err(error) => wire.send_without(&own, &Refusal::of(&error, fleet.spec_hash))?,
+        }
+    }
+    if any {
+        wire.send(&Message::End)?;
+    }
+    Ok(unwanted.into_iter().map(|(set, why)| Unwanted { set, error: refused(&why) }).collect())
 }

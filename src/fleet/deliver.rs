@@ -1,26 +1,23 @@
-//! Serving the servers below, many at once: each on its own, so that one that hangs or refuses neither stops nor slows the others.
+//! Serving the servers below, many at once.
 
 use super::carrier::{Identity, connect, explained, wait_each};
 use super::contact::{Contact, Patience, Purpose, Said, Unwanted};
 use super::due::{Due, wanted};
+use super::parallel::in_parallel;
 use crate::base::{Error, ErrorKind, Result};
 use crate::host::Stat;
 use crate::host::ssh::Why;
 use crate::spec::Desired;
 use crate::spec::fleet::{Fleet, Server};
 use crate::state::{Offers, Store, TroubleKind};
-use std::collections::VecDeque;
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, scope, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// The pause before a server is tried again; twice as long each time.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// No pause is longer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
-/// A thread that talks to one server needs little.
-const STACK: usize = 512 << 10;
 
 /// What serving depends on.
 pub struct Deliver<'a> {
@@ -94,37 +91,8 @@ impl<'a> Newest<'a> {
 
 impl<'a> Deliver<'a> {
     /// Serves all of these, `fleet.parallel` at once, in their order; `done` is called for each as it is done.
-    pub fn run(&self, turns: Vec<Turn<'a>>, mut done: impl FnMut(Served<'a>)) {
-        let threads = turns.len().min(self.fleet.settings.parallel as usize).max(1);
-        let queue = Mutex::new(VecDeque::from(turns));
-        let (sender, receiver) = channel();
-        scope(|scope| {
-            for _ in 0..threads {
-                let (queue, sender): (_, Sender<Served<'a>>) = (&queue, sender.clone());
-                let work = move || {
-                    loop {
-                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                        let Some(turn) = next else { return };
-                        // Nobody listens any more once the others have failed badly.
-                        if sender.send(self.serve(turn)).is_err() {
-                            return;
-                        }
-                    }
-                };
-                if let Err(error) = Builder::new().stack_size(STACK).spawn_scoped(scope, work) {
-                    tracing::warn!("fewer servers at once: no thread is to be had: {error}");
-                    break;
-                }
-            }
-            drop(sender);
-            for served in receiver {
-                done(served);
-            }
-        });
-        // Only where not a single thread was to be had is anything left.
-        for turn in queue.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            done(self.serve(turn));
-        }
+    pub fn run(&self, turns: Vec<Turn<'a>>, done: impl FnMut(Served<'a>)) {
+        in_parallel(turns, self.fleet.settings.parallel, |turn| self.serve(turn), done);
     }
 
     fn serve(&self, turn: Turn<'a>) -> Served<'a> {

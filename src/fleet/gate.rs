@@ -5,10 +5,11 @@
 use super::due::wanted;
 use super::may::{Ask, Kin, Known, check, may_have, may_speak_of};
 use super::runner::{Asked, Runner};
-use super::wire::{Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
+use super::wire::{CameSet, Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
 use crate::base::{AbsPath, Error, ErrorKind, Result, ServerName, SetName, SshKeyId};
 use crate::collect::expected;
 use crate::host::{Dir, clock};
+use crate::material::Material;
 use crate::spec::Desired;
 use crate::spec::fleet::Fleet;
 use crate::state::inbox::{From, Inbox, Told, Wanted, What, new_id};
@@ -18,6 +19,13 @@ use std::collections::BTreeSet;
 
 /// How many sets a peer may bring that this host does not want, before it is told to stop.
 const MOST_REPORTED: usize = 100_000;
+/// The longest plan of one server: some thousand sets that are all new.
+const LARGEST_PLAN: u64 = 8 << 20;
+/// The longest of many.
+const LARGEST_PLANS: u64 = 128 << 20;
+
+/// Sets that are not for this host, and why.
+type Strange = Vec<(SetName, Refusal)>;
 
 /// What the gate works with.
 pub struct Gate<'a> {
@@ -55,7 +63,7 @@ impl Gate<'_> {
                 Message::Apply { wait } => self.apply(wire, if wait == Waits::Tree { What::ApplyTree } else { What::Apply }),
                 Message::Trigger { wait: Some(_) } => self.apply(wire, What::TriggerTree),
                 Message::Trigger { wait: None } => self.trigger(wire),
-                Message::Plan => self.plan(wire),
+                Message::Plan { sets, below } => self.plan(wire, sets, below),
                 other => Err(Error::new(ErrorKind::Usage, other.name(), "is not asked of a gate")),
             };
             match answered {
@@ -143,6 +151,26 @@ impl Gate<'_> {
     fn push<L: Link>(&self, wire: &mut Wire<L>, offered: Vec<Offered>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Push)?;
         let inbox = self.inbox()?;
+        let (versions, unwanted) = self.wanted(offered)?;
+        let asked = names(&versions);
+        wire.send(&Message::Wanted { sets: versions, unwanted })?;
+        if !asked.is_empty() {
+            inbox.leave_push(&new_id(), |file| {
+                let mut kept = Wire::new(file, "the inbox");
+                kept.send(&self.brought())?;
+                self.receive(wire, asked, |set, material| kept.send_set(&set.version, set.pattern.as_ref(), material))?;
+                kept.send(&Message::End)
+            })?;
+        }
+        wire.send(&Message::Received)
+    }
+
+    fn brought(&self) -> Message {
+        Message::Brought { peer: self.peer.server.name.clone(), key: self.key.to_string() }
+    }
+
+    /// What of this has not come yet, and what is not for this host.
+    fn wanted(&self, offered: Vec<Offered>) -> Result<(Vec<Version>, Strange)> {
         let present = Offers::load(self.dir, self.at)?;
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for offer in offered.into_iter().take(MOST_REPORTED) {
@@ -150,32 +178,29 @@ impl Gate<'_> {
             match expected(self.desired, &offer.version.set, offer.pattern.as_ref()) {
                 Err(error) => unwanted.push((offer.version.set, Refusal::of(&error, self.fleet.spec_hash))),
                 Ok(_) if known.is_some_and(|known| known.digest == offer.version.digest && known.revision == offer.version.revision) => {}
-                Ok(_) => wanted.push(offer),
+                Ok(_) => wanted.push(offer.version),
             }
         }
-        let versions: Vec<Version> = wanted.iter().map(|offer| offer.version.clone()).collect();
-        let asked: BTreeSet<SetName> = versions.iter().map(|version| version.set.clone()).collect();
-        if versions.is_empty() {
-            wire.send(&Message::Wanted { sets: versions, unwanted })?;
-            return wire.send(&Message::Received);
-        }
-        wire.send(&Message::Wanted { sets: versions, unwanted })?;
-        inbox.leave_push(&new_id(), |file| {
-            let mut kept = Wire::new(file, "the inbox");
-            kept.send(&Message::Brought { peer: self.peer.server.name.clone(), key: self.key.to_string() })?;
-            let mut left = asked;
-            while let Some(set) = wire.receive_set(&self.desired.limits)? {
-                if !left.remove(&set.version.set) {
-                    return Err(wire.out_of_turn("a set that was asked for"));
-                }
-                // What the other side cannot send after all does not come; the rest does.
-                if let Ok(material) = &set.material {
-                    kept.send_set(&set.version, set.pattern.as_ref(), material)?;
-                }
+        Ok((wanted, unwanted))
+    }
+
+    /// Gives each of the sets that were asked for to `take`, as it comes.
+    fn receive<L: Link>(
+        &self,
+        wire: &mut Wire<L>,
+        mut asked: BTreeSet<SetName>,
+        mut take: impl FnMut(&CameSet, &Material) -> Result<()>,
+    ) -> Result<()> {
+        while let Some(set) = wire.receive_set(&self.desired.limits)? {
+            if !asked.remove(&set.version.set) {
+                return Err(wire.out_of_turn("a set that was asked for"));
             }
-            kept.send(&Message::End)
-        })?;
-        wire.send(&Message::Received)
+            // What the other side cannot send after all does not come; the rest does.
+            if let Ok(material) = &set.material {
+                take(&set, material)?;
+            }
+        }
+        Ok(())
     }
 
     /// Has apply run, and waits for how this host stands then.
@@ -204,11 +229,34 @@ impl Gate<'_> {
         wire.send(&Message::Triggered)
     }
 
-    fn plan<L: Link>(&self, wire: &mut Wire<L>) -> Result<()> {
+    /// What this host, and those below it, would do with what the peer has. It goes through memory alone.
+    fn plan<L: Link>(&self, wire: &mut Wire<L>, offered: Vec<Offered>, below: Vec<ServerName>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Plan)?;
-        let report = self.runner.plan()?;
-        wire.send(&Message::Planned { report })
+        let (versions, unwanted) = self.wanted(offered)?;
+        let asked = names(&versions);
+        let most = largest_plan(self.fleet.below(&self.fleet.me).count());
+        let mut planning = Wire::new(self.runner.plan()?, "certsync plan");
+        wire.send(&Message::Wanted { sets: versions, unwanted })?;
+        // One that has ended already says why in its answer; what comes is taken off the line all the same.
+        let _ = planning.send(&Message::Plan { sets: Vec::new(), below }).and_then(|()| planning.send(&self.brought()));
+        if !asked.is_empty() {
+            self.receive(wire, asked, |set, material| {
+                let _ = planning.send_set(&set.version, set.pattern.as_ref(), material);
+                Ok(())
+            })?;
+        }
+        let _ = planning.send(&Message::End);
+        wire.send_plan(&Runner::planned(planning.into_link(), most)?)
     }
+}
+
+/// The most bytes that the plan of one server with so many below it may have.
+pub fn largest_plan(below: usize) -> u64 {
+    (below as u64 + 1).saturating_mul(LARGEST_PLAN).min(LARGEST_PLANS)
+}
+
+fn names(versions: &[Version]) -> BTreeSet<SetName> {
+    versions.iter().map(|version| version.set.clone()).collect()
 }
 
 /// What a refusal says of who asked.

@@ -13,6 +13,8 @@ pub mod key_pair;
 pub mod known_hosts;
 pub mod may;
 pub mod own;
+mod parallel;
+pub mod plans;
 pub mod record;
 pub mod rollout;
 pub mod runner;

@@ -209,6 +209,7 @@ impl<'a> Records<'a> {
             hooks: hooks(&peer),
             error,
             seconds: took.as_secs_f64(),
+            plan: None,
         }
     }
 
@@ -245,6 +246,7 @@ impl<'a> Records<'a> {
             hooks: Vec::new(),
             error: None,
             seconds: 0.0,
+            plan: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! whoever watches the inbox (a systemd path unit, a timer).
 
 use crate::base::{AbsPath, Error, ErrorKind, Result};
-use crate::host::background::{Background, Stands, output, start};
+use crate::host::background::{Answering, Background, Stands, start};
 use crate::host::{Dir, users};
 use crate::state::Standing;
 use crate::state::answers::answered;
@@ -18,8 +18,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const UNTAKEN: Duration = Duration::from_secs(5);
 /// No peer waits longer.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// The longest plan.
-const LARGEST_PLAN: u64 = 24 << 20;
 
 /// How apply is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,9 +59,9 @@ impl Runner {
         self.before.iter().cloned().chain([OsString::from(command)]).chain(self.behind.iter().cloned()).collect()
     }
 
-    /// The command line that a rule of sudo has to allow.
-    pub fn command_line(&self) -> Vec<OsString> {
-        self.arguments("apply").split_off(self.before.len().saturating_sub(1))
+    /// The command lines that rules of sudo have to allow: to apply, and to plan.
+    pub fn command_lines(&self) -> [Vec<OsString>; 2] {
+        [self.arguments("apply"), self.plan_line()].map(|mut line| line.split_off(self.before.len().saturating_sub(1)))
     }
 
     /// Starts a run and does not wait for it; whether somebody else must take what lies in the inbox is not known then.
@@ -114,22 +112,33 @@ impl Runner {
         Ok(Asked::Later)
     }
 
-    /// What `certsync plan --format json` prints here.
+    /// Starts `certsync plan`, which is told on its standard input what a host above brings, and answers with a report in JSON.
     ///
     /// # Errors
-    /// Kind `Permission`: the gate may not run it.
-    pub fn plan(&self) -> Result<String> {
-        let mut arguments = self.arguments("plan");
-        // It is asked from above: to ask there again would be a circle.
-        arguments.push("--offline".into());
-        let denied = |cause: String| {
-            Error::new(ErrorKind::Permission, "certsync plan", cause)
-                .hint("let the gate's user run it as root: a second rule for sudo, as for certsync apply")
-        };
-        let bytes = output(&self.program, &arguments, LARGEST_PLAN).map_err(|error| denied(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| denied("what it prints is no text".into()))?;
-        if text.trim().is_empty() { Err(denied("may not be run by the gate".into())) } else { Ok(text) }
+    /// Kind `Permission`: it cannot be started.
+    pub fn plan(&self) -> Result<Answering> {
+        Answering::start(&self.program, &self.plan_line()).map_err(|error| cannot_plan(error.to_string()))
     }
+
+    /// The answer of one that was told all.
+    ///
+    /// # Errors
+    /// Kind `Permission`: the gate may not run it; or it prints what is no plan, or more than `most` bytes.
+    pub fn planned(started: Answering, most: u64) -> Result<Vec<u8>> {
+        let json = started.answer(most).map_err(|error| cannot_plan(error.to_string()))?;
+        if json.iter().all(u8::is_ascii_whitespace) { Err(cannot_plan("may not be run by the gate".into())) } else { Ok(json) }
+    }
+
+    fn plan_line(&self) -> Vec<OsString> {
+        let mut line = self.arguments("plan");
+        line.push("--brought".into());
+        line
+    }
+}
+
+fn cannot_plan(cause: String) -> Error {
+    let hint = "the gate's user may not plan there: a second rule for sudo lets it, see docs/fleet.md";
+    Error::new(ErrorKind::Permission, "certsync plan", cause).hint(hint)
 }
 
 #[cfg(test)]
@@ -146,10 +155,12 @@ mod tests {
         let another = users::running_user().uid + 1;
         let line = |name| {
             let runner = Runner::new(Path::new("/usr/bin/certsync"), another, &spec, &state_dir, name);
-            runner.command_line().join(std::ffi::OsStr::new(" ")).into_string().unwrap_or_default()
+            runner.command_lines().map(|line| line.join(std::ffi::OsStr::new(" ")).into_string().unwrap_or_default())
         };
-        let rule = format!("\ncertsync ALL=(root) NOPASSWD: {}\n", line(None));
-        assert!(include_str!("../../docs/fleet.md").contains(&rule), "{rule}");
-        assert_eq!(line(Some("web1")), line(None).replace("/var/lib/certsync ", "/var/lib/certsync --as web1 "));
+        for line in line(None) {
+            let rule = format!("\ncertsync ALL=(root) NOPASSWD: {line}\n");
+            assert!(include_str!("../../docs/fleet.md").contains(&rule), "{rule}");
+        }
+        assert_eq!(line(Some("web1")), line(None).map(|line| line.replace("/var/lib/certsync ", "/var/lib/certsync --as web1 ")));
     }
 }

@@ -61,6 +61,9 @@ pub fn json(report: &Report) -> String {
 /// The report as text, with a final line break. Errors are named by their cause alone; who prints the report prints
 /// them in full, with their hints, on stderr.
 pub fn text(report: &Report, tense: Tense, paint: Paint, detail: Detail) -> String {
+    if tense == Tense::Plan && !report.servers.is_empty() {
+        return servers::plans_text(report, paint, detail);
+    }
     let mut out = String::new();
     for set in report.sets.iter().filter(|set| detail == Detail::All || says_something(set)) {
         out.push_str(&set_text(set, tense, paint));

@@ -4,14 +4,16 @@ use super::{Change, Due, HookPlan, InstallPlan, Outcome, Phase, Plan, Reason, Se
 use crate::base::{AbsPath, Digest, Error, ErrorKind, HookName, SetName};
 use crate::state::Level;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The whole answer of one run.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// The version of certsync.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub certsync: String,
     /// This host's name in the spec, or null for a stand-alone host.
+    #[serde(default, deserialize_with = "crate::base::told::option")]
     pub server: Option<String>,
     /// Whether anything changed (in a plan: would change).
     pub changed: bool,
@@ -21,16 +23,17 @@ pub struct Report {
     pub sets: Vec<SetReport>,
     /// The hooks that ran (in a plan: would run), in that order.
     pub hooks: Vec<HookReport>,
-    /// The hosts directly below; always empty on a stand-alone host.
+    /// The hosts directly below, with `plan --remote` all below; always empty on a stand-alone host.
     pub servers: Vec<ServerReport>,
     /// What went wrong outside any set or hook.
     pub errors: Vec<Error>,
     /// What the operator should know though nothing failed.
+    #[serde(deserialize_with = "crate::base::told::list")]
     pub warnings: Vec<String>,
 }
 
 /// One set.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SetReport {
     /// Its name.
     pub name: SetName,
@@ -45,11 +48,12 @@ pub struct SetReport {
     /// Why it failed or was refused.
     pub error: Option<Error>,
     /// What the operator should know though nothing failed.
+    #[serde(deserialize_with = "crate::base::told::list")]
     pub warnings: Vec<String>,
 }
 
 /// One place of a set.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct InstallReport {
     /// The directory.
     pub dest: AbsPath,
@@ -63,13 +67,14 @@ pub struct InstallReport {
     /// What changed, file by file, in order of execution.
     pub diff: Vec<Change>,
     /// Notes shown before the diff.
+    #[serde(deserialize_with = "crate::base::told::list")]
     pub notes: Vec<String>,
     /// Why it failed.
     pub error: Option<Error>,
 }
 
 /// One part of one hook.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct HookReport {
     /// Its name.
     pub name: HookName,
@@ -82,13 +87,15 @@ pub struct HookReport {
     /// Exit status, where a command ran and ended.
     pub status: Option<i32>,
     /// Its output, bounded and printable, empty on success; where no command ran to its end, first a line that says why.
+    #[serde(deserialize_with = "crate::base::told::lines")]
     pub output: String,
 }
 
-/// One host directly below.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+/// One host below: one that is served from here, with `plan --remote` any.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ServerReport {
     /// Its name.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub name: String,
     /// What became of it.
     pub result: ServerResult,
@@ -100,10 +107,13 @@ pub struct ServerReport {
     pub error: Option<Error>,
     /// How long it took.
     pub seconds: f64,
+    /// With `plan --remote`: its own plan, in which `servers` is empty; nothing where it has told none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Box<Report>>,
 }
 
 /// What became of a host below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerResult {
     /// It had everything already and was not contacted.
@@ -126,7 +136,7 @@ impl ServerResult {
 }
 
 /// What a host below has of one set.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ServerSet {
     /// The set.
     pub name: SetName,
@@ -139,7 +149,7 @@ pub struct ServerSet {
 }
 
 /// What became of a hook's part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HookResult {
     /// It succeeded.

@@ -4,10 +4,10 @@ use crate::base::{AbsPath, Digest, Error, HookName, Mode, RelPath, SetName};
 use crate::observe::Rights;
 use crate::state::{GenerationState, Inode};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What would be, or what became, of a set or an install.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Nothing to do.
@@ -44,7 +44,7 @@ impl Outcome {
 }
 
 /// Why something is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The source changed.
@@ -231,13 +231,16 @@ pub enum Step {
 }
 
 /// One entry of the diff: a file of `dest`, or `.` for `dest` itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Relative to `dest`.
+    #[serde(deserialize_with = "crate::base::told::text")]
     pub path: String,
     /// As it is, in printable lines; nothing where it is not there.
+    #[serde(default, deserialize_with = "crate::base::told::optional_lines")]
     pub before: Option<String>,
     /// As it would be.
+    #[serde(default, deserialize_with = "crate::base::told::optional_lines")]
     pub after: Option<String>,
 }
 
@@ -266,7 +269,7 @@ pub enum Due {
 }
 
 /// A part of a hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Is the configuration right?

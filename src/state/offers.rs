@@ -5,10 +5,12 @@
 use super::{State, Store};
 use crate::base::{AbsPath, Digest, Error, ErrorKind, KeyFingerprint, Mode, Result, SetName};
 use crate::host::{Dir, Durability, Stat, write_atomic};
+use crate::material::Material;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
+use std::sync::Arc;
 
 const FILE: &str = "offers.json";
 /// The version of this file's form that this build writes and the highest it reads.
@@ -59,14 +61,28 @@ impl Offers {
     /// # Errors
     /// Kind `State`.
     pub fn of(state: &State, store: &Store<'_>, asleep: &BTreeSet<SetName>, dir: &Dir, at: &AbsPath) -> Result<Offers> {
-        let mut sets = Offers::awake(state, store);
+        let mut sets = Offers::awake(state, Some(store), |name, digest| store.holds(name, digest));
         if !asleep.is_empty() {
             sets.extend(Offers::load(dir, at)?.sets.into_iter().filter(|(name, _)| asleep.contains(name)));
         }
         Ok(Offers { version: VERSION, sets })
     }
 
-    fn awake(state: &State, store: &Store<'_>) -> BTreeMap<SetName, Offer> {
+    /// The same for a run that writes nothing: what it would offer, `unstored` included; of the sets in `asleep`, what is in `before`.
+    pub fn planned(
+        state: &State,
+        store: Option<&Store<'_>>,
+        unstored: &BTreeMap<SetName, Arc<Material>>,
+        (asleep, before): (&BTreeSet<SetName>, Offers),
+    ) -> Offers {
+        let mut sets = Offers::awake(state, store, |name, digest| {
+            unstored.get(name).is_some_and(|material| material.digest() == *digest) || store.is_some_and(|store| store.holds(name, digest))
+        });
+        sets.extend(before.sets.into_iter().filter(|(name, _)| asleep.contains(name)));
+        Offers { version: VERSION, sets }
+    }
+
+    fn awake(state: &State, store: Option<&Store<'_>>, holds: impl Fn(&SetName, &Digest) -> bool) -> BTreeMap<SetName, Offer> {
         let offer = |(name, known): (&SetName, &super::SetState)| {
             let installs = state.installs_of(name);
             let (digest, revision) = match &known.hold {
@@ -81,7 +97,7 @@ impl Offers {
                 not_before: facts.leaves.first().map(|leaf| leaf.not_before),
                 not_after: facts.not_after(),
             };
-            if !store.holds(name, &digest) {
+            if !holds(name, &digest) {
                 return None;
             }
             if digest == known.digest {
@@ -91,7 +107,7 @@ impl Offers {
             let offer = match generations.find(|generation| generation.digest == Some(digest)) {
                 Some(generation) => of_version(&generation.facts),
                 // Where it only passes through, nothing but the store knows it.
-                None => of_version(store.load(name, &digest).ok()?.facts()),
+                None => of_version(store?.load(name, &digest).ok()?.facts()),
             };
             Some((name.clone(), offer))
         };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What is at hand for the installs of one set.
 pub(super) struct Place<'a> {
     /// What was read of the set, where it had to be.
-    pub material: &'a mut Option<Material>,
+    pub material: &'a mut Option<Arc<Material>>,
     /// Directories that certsync made at this `dest`.
     pub made: &'a [Inode],
     /// What is known of its files.
@@ -58,7 +58,7 @@ impl Survey<'_> {
         let observed = observe(&install.dest, &set.name, &names, at.contents, how(Depth::Words(self.now)))?;
         match self.diff(set, install, &Wanted { digest, facts: &facts, files: Some(&files) }, &observed, made) {
             Diffed::Plan(mut plan) => {
-                self.look_at_all(set, install, &mut plan, at.material.as_ref())?;
+                self.look_at_all(set, install, &mut plan, at.material.as_deref())?;
                 Ok(*plan)
             }
             Diffed::NeedsFiles => Err(Error::new(ErrorKind::Install, install.dest.to_string(), "cannot be compared")),
@@ -123,11 +123,15 @@ impl Survey<'_> {
     fn material<'m>(&mut self, set: &DesiredSet, digest: Digest, at: &'m mut Place<'_>) -> Result<&'m Material> {
         let Place { material: read, contents, .. } = at;
         if read.as_ref().is_none_or(|material| material.digest() != digest) {
-            let unstored = self.incoming.unstored.remove(&set.name).filter(|material| material.digest() == digest);
-            let stored = unstored.map_or_else(|| self.stored_or_sourced(set, &digest, contents), Ok)?;
+            let unstored = match self.look.keep {
+                Keep::ForOthers => self.incoming.unstored.get(&set.name).cloned(),
+                Keep::InStore | Keep::InMemory => self.incoming.unstored.remove(&set.name),
+            };
+            let unstored = unstored.filter(|material| material.digest() == digest);
+            let stored = unstored.map_or_else(|| self.stored_or_sourced(set, &digest, contents).map(Arc::new), Ok)?;
             return Ok(read.insert(stored));
         }
-        read.as_ref().ok_or_else(|| Error::new(ErrorKind::State, set.name.to_string(), "its material is gone"))
+        read.as_deref().ok_or_else(|| Error::new(ErrorKind::State, set.name.to_string(), "its material is gone"))
     }
 
     fn stored_or_sourced(&mut self, set: &DesiredSet, digest: &Digest, contents: &mut Contents) -> Result<Material> {
@@ -151,7 +155,7 @@ impl Survey<'_> {
                 self.stored = Stored::Something;
                 self.store()?.commit(&set.name, material, revision)
             }
-            Keep::InMemory => Ok(()),
+            Keep::InMemory | Keep::ForOthers => Ok(()),
         }
     }
 }

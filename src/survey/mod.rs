@@ -34,6 +34,8 @@ pub enum Keep {
     InStore,
     /// Nothing is written.
     InMemory,
+    /// Nor is it here, and all of it is kept until other hosts have been asked what they would do with it.
+    ForOthers,
 }
 
 /// Whether a version that a failing check took back is tried again.

@@ -12,13 +12,16 @@ use crate::state::{Contents, Inode, SetState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A set's version, where there is one, and its material where it had to be read.
+type Present = (Option<Digest>, Option<Arc<Material>>);
+
 impl Survey<'_> {
     pub(super) fn set(&mut self, set: &DesiredSet, made: &BTreeMap<AbsPath, Vec<Inode>>, contents: &mut Contents) -> SetPlan {
         let mut plan = set_plan(&set.name);
         let mut material = None;
         let source = match self.find(set, contents) {
             Ok((digest, read)) => {
-                plan.warnings = read.as_ref().map(Material::warnings).unwrap_or_default();
+                plan.warnings = read.as_ref().map(|material| material.warnings()).unwrap_or_default();
                 material = read;
                 digest
             }
@@ -63,11 +66,7 @@ impl Survey<'_> {
     }
 
     /// The version at the source and its material where it had to be read; the set is recorded as accepted.
-    fn find(
-        &mut self,
-        set: &DesiredSet,
-        contents: &mut Contents,
-    ) -> std::result::Result<(Option<Digest>, Option<Material>), (Outcome, Error)> {
+    fn find(&mut self, set: &DesiredSet, contents: &mut Contents) -> std::result::Result<Present, (Outcome, Error)> {
         if self.look.sources == Sources::Recorded {
             return Ok((self.state.sets.get(&set.name).map(|known| known.digest), None));
         }
@@ -77,6 +76,7 @@ impl Survey<'_> {
         match collect(set, self.desired, self.state, &self.look.once, contents, self.now) {
             Found::Same(digest) => Ok((Some(digest), None)),
             Found::Accepted(material) => {
+                let material = Arc::new(material);
                 self.accept(set, &material).map_err(|error| (Outcome::Failed, error))?;
                 Ok((Some(material.digest()), Some(material)))
             }
@@ -109,7 +109,7 @@ impl Survey<'_> {
         Ok(is_confirmed.then_some(digest))
     }
 
-    fn accept(&mut self, set: &DesiredSet, material: &Material) -> Result<()> {
+    fn accept(&mut self, set: &DesiredSet, material: &Arc<Material>) -> Result<()> {
         let known = self.state.sets.get(&set.name);
         let digest = material.digest();
         let revision = match known {
@@ -119,9 +119,13 @@ impl Survey<'_> {
                 clock::unix_milliseconds().max(known.map_or(0, |known| known.revision.max(held) + 1))
             }
         };
-        if self.look.keep == Keep::InStore {
-            self.store()?.commit(&set.name, material, revision)?;
-            self.stored = Stored::Something;
+        match self.look.keep {
+            Keep::InStore => {
+                self.store()?.commit(&set.name, material, revision)?;
+                self.stored = Stored::Something;
+            }
+            Keep::InMemory => {}
+            Keep::ForOthers => drop(self.incoming.unstored.insert(set.name.clone(), Arc::clone(material))),
         }
         if known.is_none_or(|known| known.digest != digest) {
             let renewal = if known.is_none() { Renewal::First } else { Renewal::Another };

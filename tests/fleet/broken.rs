@@ -6,13 +6,13 @@ use crate::support::{Fleet, Node, server};
 use std::fs;
 use std::time::{Duration, Instant};
 
-fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("short");
     [&length.to_be_bytes()[..], &[kind], payload].concat()
 }
 
 /// What sshd starts at this node instead of certsync.
-fn fake(node: &Node, script: &str) {
+pub fn fake(node: &Node, script: &str) {
     node.write("fake", script);
     let file = "home/root/.ssh/authorized_keys";
     let lines = node.read(file);

@@ -10,6 +10,7 @@ mod gate_user;
 mod hosts;
 mod keys;
 mod peers;
+mod plans;
 mod revisions;
 mod runbooks;
 mod signals;

@@ -56,7 +56,7 @@ fn requests() -> [(Message, &'static str); 7] {
         (Message::Apply { wait: Waits::Own }, "report"),
         (Message::Trigger { wait: None }, "triggered"),
         (Message::Trigger { wait: Some(Waits::Own) }, "report"),
-        (Message::Plan, "planned"),
+        (Message::Plan { sets: Vec::new(), below: Vec::new() }, "wanted"),
     ]
 }
 
@@ -93,10 +93,13 @@ fn every_kind_of_peer_gets_what_is_its_own_and_is_told_why_not_the_rest() {
             assert_eq!(answer.name(), good, "{case}");
             match &answer {
                 Message::Offer { .. } => answer = ask(&mut wire, &Message::Want { sets: Vec::new() }),
-                Message::Wanted { .. } => answer = wire.must().expect("that nothing is left"),
+                Message::Wanted { .. } => answer = wire.must().expect("that nothing is left, or a plan"),
                 _ => {}
             }
-            assert!(["end", "received", good].contains(&answer.name()), "{case}");
+            if let Message::Planned { size } = answer {
+                assert!(wire.receive_plan(size, 1 << 20).is_ok_and(|plan| plan.starts_with(b"{")), "{case}");
+            }
+            assert!(["end", "received", "planned", good].contains(&answer.name()), "{case}");
         }
         wire.send(&Message::Bye).expect("good bye");
     }

@@ -197,12 +197,17 @@ pub enum Message {
     },
     /// That was taken down.
     Noted,
-    /// What would you do?
-    Plan,
-    /// The answer, as `certsync plan --format json` prints it.
+    /// What would you do with these? They come as with a push, and are kept nowhere.
+    Plan {
+        /// Each set with the version that the server would get.
+        sets: Vec<Offered>,
+        /// Of the servers below it those that are to be asked as well.
+        below: Vec<ServerName>,
+    },
+    /// The answer, as `certsync plan --format json` prints it, follows in pieces.
     Planned {
-        /// JSON.
-        report: String,
+        /// Its bytes.
+        size: u64,
     },
     /// That is not done.
     Refused(Refusal),
@@ -234,7 +239,7 @@ impl Message {
             Message::Later => "later",
             Message::Report { .. } => "report",
             Message::Noted => "noted",
-            Message::Plan => "plan",
+            Message::Plan { .. } => "plan",
             Message::Planned { .. } => "planned",
             Message::Refused(_) => "refused",
             Message::Bye => "bye",

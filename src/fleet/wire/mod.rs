@@ -63,6 +63,11 @@ impl<L> Wire<L> {
         &mut self.link
     }
 
+    /// The stream, where the conversation is over.
+    pub fn into_link(self) -> L {
+        self.link
+    }
+
     /// An error of the other end, after which the conversation cannot go on.
     fn fault(&mut self, cause: impl Into<String>) -> Error {
         self.broken = Broken::Yes;

@@ -48,7 +48,29 @@ impl<L: Write> Wire<L> {
     }
 }
 
+impl<L: Write> Wire<L> {
+    /// Answers with a plan.
+    ///
+    /// # Errors
+    /// Kind `Peer`.
+    pub fn send_plan(&mut self, json: &[u8]) -> Result<()> {
+        self.send(&Message::Planned { size: json.len() as u64 })?;
+        write_file(&mut self.link, json).and_then(|()| self.link.flush()).map_err(|error| self.failed(&error))
+    }
+}
+
 impl<L: Read> Wire<L> {
+    /// The plan that was announced with `size` bytes; no more than `most` are taken.
+    ///
+    /// # Errors
+    /// Kind `Peer`: it is longer, or cut off.
+    pub fn receive_plan(&mut self, size: u64, most: u64) -> Result<Vec<u8>> {
+        if size > most {
+            return Err(self.fault(format!("its plan has {size} bytes, and no more than {most} are taken")));
+        }
+        self.bytes(size).map(Secret::into_public)
+    }
+
     /// The next set; nothing where all have come. After an error the conversation cannot go on.
     ///
     /// # Errors
@@ -95,7 +117,7 @@ impl<L: Read> Wire<L> {
         }
         let mut files = Vec::with_capacity(count);
         for head in heads {
-            let bytes = self.file(&head)?;
+            let bytes = self.bytes(head.size)?;
             if bytes.sha256() != head.sha256 {
                 return Err(wrong(format!("{}: came damaged: its SHA-256 is another one", head.path)));
             }
@@ -105,8 +127,8 @@ impl<L: Read> Wire<L> {
         if material.digest() == version.digest { Ok(material) } else { Err(wrong("came damaged: its digest is another one".into())) }
     }
 
-    fn file(&mut self, head: &FileHead) -> Result<Secret> {
-        let size = usize::try_from(head.size).unwrap_or(usize::MAX);
+    fn bytes(&mut self, size: u64) -> Result<Secret> {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         while bytes.len() < size {
             match read(&mut self.link) {

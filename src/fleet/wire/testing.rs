@@ -124,8 +124,8 @@ pub fn one_of_each() -> Vec<Message> {
         Message::Later,
         Message::Report { servers: vec![standing()] },
         Message::Noted,
-        Message::Plan,
-        Message::Planned { report: "{}".into() },
+        Message::Plan { sets: vec![offered()], below: vec!["web2".parse().expect("a name")] },
+        Message::Planned { size: 2 },
         Message::Refused(why()),
         Message::Bye,
     ]

@@ -1,8 +1,8 @@
 //! The hosts below, as a table.
 
-use super::{Paint, Style};
+use super::{Detail, Paint, Style, text};
 use crate::base::printable;
-use crate::plan::{ServerReport, ServerResult};
+use crate::plan::{Report, ServerReport, ServerResult, Tense};
 use crate::state::Level;
 use std::fmt::Write;
 
@@ -31,6 +31,36 @@ pub(super) fn servers_text(servers: &[ServerReport], paint: Paint) -> String {
     if rest > 0 {
         let _ = writeln!(out, "{rest} more have everything");
     }
+    out
+}
+
+/// The plan of this host and that of each server, each below its name; then how many servers came to what.
+pub(super) fn plans_text(report: &Report, paint: Paint, detail: Detail) -> String {
+    let mut own = Report { servers: Vec::new(), ..report.clone() };
+    own.settle(Tense::Plan);
+    let head = |name: &str| paint.line(Style::Bold, &format!("==> {} <==", printable(name)));
+    let mut out = head(report.server.as_deref().unwrap_or("this host"));
+    out.push_str(&text(&own, Tense::Plan, paint, detail));
+    for server in &report.servers {
+        out.push('\n');
+        out.push_str(&head(&server.name));
+        if let Some(plan) = &server.plan {
+            out.push_str(&text(plan, Tense::Plan, paint, detail));
+        }
+        if let Some(error) = &server.error {
+            out.push_str(&paint.line(Style::Red, &format!("error: {}", printable(&error.cause))));
+        }
+    }
+    let words = [
+        (ServerResult::Done, "to change"),
+        (ServerResult::Unchanged, "with nothing to do"),
+        (ServerResult::Unreachable, word(ServerResult::Unreachable)),
+        (ServerResult::Failed, word(ServerResult::Failed)),
+    ];
+    let counted = words.map(|(result, word)| (report.servers.iter().filter(|server| server.result == result).count(), word));
+    let words: Vec<String> = counted.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    out.push('\n');
+    out.push_str(&paint.line(Style::Bold, &format!("servers: {}", words.join(", "))));
     out
 }
 
