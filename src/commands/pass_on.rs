@@ -20,7 +20,7 @@ use crate::spec::Desired;
 use crate::spec::fleet::{Delivery, Fleet, Server};
 use crate::state::answers::{Answer, answer, sweep_answers};
 use crate::state::inbox::{Inbox, Wanted};
-use crate::state::{Index, Offers, Standing, Store};
+use crate::state::{Index, Standing, Store};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 
@@ -105,7 +105,7 @@ impl Toll {
         if others == Others::LeftAlone {
             return Ok(None);
         }
-        drop(inbox);
+        drop((inbox, records));
         Ok(Some(Toll { desired, dir, at, upstream, waiting, own }))
     }
 }
@@ -118,7 +118,7 @@ pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progre
     let mut upstream = upstream;
     // Those above need not wait for those below to know how this host stands.
     if fleet.downstreams().next().is_some() {
-        tell_above(&mut upstream, fleet, records.tree(own.as_ref()), report);
+        tell_above(&mut upstream, &records, own.as_ref(), report);
     }
     let patience = if waiting.iter().any(|wanted| wanted.what.is_about_the_tree()) { Patience::Tree } else { Patience::Usual };
     let below = Below { desired: &desired, fleet, dir: &dir, at: &at, records: &records, passing, patience, progress };
@@ -126,7 +126,7 @@ pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progre
         report.errors.push(error);
     }
     in_spec_order(fleet, report);
-    tell_above(&mut upstream, fleet, records.tree(own.as_ref()), report);
+    tell_above(&mut upstream, &records, own.as_ref(), report);
     if let Some(upstream) = upstream {
         upstream.bye();
     }
@@ -144,9 +144,14 @@ fn in_spec_order(fleet: &Fleet, report: &mut Report) {
     report.servers.sort_by_key(|told| places.get(told.name.as_str()).copied().unwrap_or(usize::MAX));
 }
 
-fn tell_above(upstream: &mut Option<Upstream<Connection>>, fleet: &Fleet, servers: Vec<Standing>, report: &mut Report) {
-    let Some(above) = upstream.as_mut().filter(|_| !servers.is_empty()) else { return };
-    if let Err(error) = above.report(servers, fleet) {
+fn tell_above(upstream: &mut Option<Upstream<Connection>>, records: &Records<'_>, own: Option<&Standing>, report: &mut Report) {
+    // Where nobody is to be told, the records of all below need not be read.
+    let Some(above) = upstream.as_mut() else { return };
+    let servers = records.tree(own);
+    if servers.is_empty() {
+        return;
+    }
+    if let Err(error) = above.report(servers, records.fleet()) {
         // What this host has is not changed by that; the next run reports again.
         report.warnings.push(format!("the host above was not told how this one stands: {error}"));
         *upstream = None;
@@ -183,13 +188,19 @@ impl Below<'_> {
         }
     }
 
-    /// The lock; nothing where somebody else has it who will see our note: it looks for one after it has given the lock back.
+    /// The lock; nothing where somebody else has it who will see our note: it looks for one after it has given the lock back. Who waits for
+    /// those below as well waits for that one, or would be told that they have been served before they are.
     fn lock(&self) -> Result<Option<Lock>> {
         if let Some(lock) = take(self.dir, LOCK, Wait::Try)? {
             return Ok(Some(lock));
         }
         self.dir.touch(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?;
-        take(self.dir, LOCK, Wait::Try)
+        let wait = match self.patience {
+            Patience::Usual => Wait::Try,
+            // Nobody above waits longer for an answer.
+            Patience::Tree => Wait::AtMost(self.fleet.settings.deadline),
+        };
+        take(self.dir, LOCK, wait)
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
@@ -199,7 +210,7 @@ impl Below<'_> {
     fn serve_once(&self, report: &mut Report) -> Result<()> {
         let mut index = self.records.index();
         self.records.take_reports(&mut index)?;
-        let newest = Newest::new(|| Offers::load(self.dir, self.at), || Offers::stat(self.dir));
+        let newest = self.records.newest();
         let offers = newest.offers()?;
         let (now, choice) = (clock::unix_seconds(), (self.passing.belief, &self.passing.limit));
         let (mut due, in_step) = due((self.desired, self.fleet, &offers), &index, now, choice);
@@ -219,7 +230,7 @@ impl Below<'_> {
             });
         }
         if !due.is_empty() {
-            self.spread((&due, &in_step), &newest, &mut index, report)?;
+            self.spread((&due, &in_step), newest, &mut index, report)?;
         }
         self.records.keep_index(&index)
     }

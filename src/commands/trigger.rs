@@ -6,13 +6,13 @@ use super::session::desired;
 use crate::base::{Error, ErrorKind, Result, ServerName};
 use crate::fleet::carrier::Identity;
 use crate::fleet::contact::Purpose;
-use crate::fleet::deliver::{Deliver, Newest, Turn};
+use crate::fleet::deliver::{Deliver, Turn};
 use crate::fleet::record::Records;
 use crate::host::walk;
 use crate::plan::{Report, Tense};
 use crate::progress::{Kind, Progress};
 use crate::spec::fleet::{Fleet, Server, Via};
-use crate::state::{Offers, Store};
+use crate::state::Store;
 
 /// Signals hosts that are directly below, whatever they have acknowledged.
 pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
@@ -28,14 +28,14 @@ pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
     let records = Records::open(&desired, fleet, &dir, at);
     let identity = Identity::of(&dir, at)?;
     let store = Store::new(&dir, at);
-    let newest = Newest::new(|| Offers::load(&dir, at), || Offers::stat(&dir));
+    let newest = records.newest();
     let offers = newest.offers()?;
     let mut index = records.index();
     let mut report = Report::new(Some(fleet.me.to_string()));
     let progress = Progress::new(options.progress, Kind::PassingOn, servers.len());
     let turns = servers.into_iter().map(|server| Turn { server, retries: fleet.settings.retries }).collect();
     let (purpose, patience) = (Purpose::Signal, options.patience);
-    Deliver { desired: &desired, fleet, store: &store, identity: &identity, purpose, patience, newest: &newest }.run(turns, |served| {
+    Deliver { desired: &desired, fleet, store: &store, identity: &identity, purpose, patience, newest }.run(turns, |served| {
         progress.step(served.server.name.as_str());
         report.servers.push(records.keep(served, &offers, &mut index));
     });

@@ -1,7 +1,7 @@
 //! Keeping the records of the servers below: what they say, what is believed of it, and what is told of them.
 
 use super::contact::Said;
-use super::deliver::Served;
+use super::deliver::{Newest, Served};
 use super::due::{Due, Wanted, is_in_step, served, wanted};
 use super::may::{identify, may_speak_of};
 use super::rollout::Known;
@@ -23,6 +23,7 @@ pub struct Records<'a> {
     dir: &'a Dir,
     at: &'a AbsPath,
     peers: Peers<'a>,
+    newest: Newest<'a>,
     /// The index as it is on disk, once it was read.
     on_disk: RefCell<Option<Index>>,
 }
@@ -30,7 +31,18 @@ pub struct Records<'a> {
 impl<'a> Records<'a> {
     /// The records in the state directory `dir`, which is at `at`.
     pub fn open(desired: &'a Desired, fleet: &'a Fleet, dir: &'a Dir, at: &'a AbsPath) -> Self {
-        Records { desired, fleet, dir, at, peers: Peers::new(dir, at), on_disk: RefCell::new(None) }
+        let newest = Newest::new(|| Offers::load(dir, at), || Offers::stat(dir));
+        Records { desired, fleet, dir, at, peers: Peers::new(dir, at), newest, on_disk: RefCell::new(None) }
+    }
+
+    /// What there is to be passed on.
+    pub fn newest(&self) -> &Newest<'a> {
+        &self.newest
+    }
+
+    /// The fleet that they are of.
+    pub fn fleet(&self) -> &Fleet {
+        self.fleet
     }
 
     /// Who is in step.
@@ -81,7 +93,7 @@ impl<'a> Records<'a> {
         if claimed.is_empty() {
             return Ok(());
         }
-        let offers = Offers::load(self.dir, self.at)?;
+        let offers = self.newest.offers()?;
         for (name, told) in claimed {
             match told.ok_or_else(|| Error::new(ErrorKind::Peer, format!("inbox/{name}"), "is no report")).and_then(|told| self.hear(told))
             {
@@ -123,7 +135,7 @@ impl<'a> Records<'a> {
 
     /// Where this host is the origin, and a host below has seen a revision that it does not know of: it goes on above it next time.
     fn note_floors(&self, standing: &Standing) -> Result<()> {
-        let offers = Offers::load(self.dir, self.at)?;
+        let offers = self.newest.offers()?;
         let is_ours = |entry| self.fleet.route(entry).is_some_and(|route| route.origin == self.fleet.me);
         let mut found = None;
         for (set, theirs) in &standing.sets {
@@ -188,9 +200,8 @@ impl<'a> Records<'a> {
         }
         let peer = self.of(server);
         // What it was offered may be newer than what this run began with.
-        let newest =
-            if wanted(self.desired, self.fleet, server, offers).hash == hash { None } else { Offers::load(self.dir, self.at).ok() };
-        let wanted = wanted(self.desired, self.fleet, server, newest.as_ref().unwrap_or(offers));
+        let newest = if wanted(self.desired, self.fleet, server, offers).hash == hash { None } else { self.newest.offers().ok() };
+        let wanted = wanted(self.desired, self.fleet, server, newest.as_deref().unwrap_or(offers));
         if result == ServerResult::Done {
             self.judge(server, &wanted, &peer, index);
             result = match index.get(&server.name) {
