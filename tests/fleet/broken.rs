@@ -70,30 +70,6 @@ fn one_host_that_talks_nonsense_or_nothing_costs_the_others_nothing() {
 }
 
 #[test]
-fn an_origin_that_was_killed_at_any_moment_goes_on_where_it_was() {
-    needs_a_fleet!();
-    let push = "upstream: mgmt, delivery: push, user: root";
-    let fleet = Fleet::new(&[server("mgmt", "user: root"), server("web1", push), server("web2", push)], &certs("[web1, web2]"));
-    let (mgmt, webs) = (fleet.node("mgmt"), [fleet.node("web1"), fleet.node("web2")]);
-    for web in webs {
-        web.certsync(&["apply"]);
-    }
-    for hundredths in [2, 5, 9, 14, 20, 30, 45, 70] {
-        let certificate = renew(mgmt);
-        let after = format!("{}.{:02}", hundredths / 100, hundredths % 100);
-        let ended = mgmt.inside("timeout").args(["-s", "KILL", &after, "/opt/certsync", "apply"]).output().expect("it runs");
-        mgmt.certsync(&["apply"]).ok();
-        for web in webs {
-            assert_eq!(installed(web), certificate, "{} after {after} s: {ended:?}", web.name);
-            let inbox = fs::read_dir(web.path("state/inbox")).expect("the inbox");
-            let left: Vec<_> =
-                inbox.flatten().map(|left| left.file_name()).filter(|name| name.as_encoded_bytes().starts_with(b"push-")).collect();
-            assert!(left.is_empty(), "{left:?}");
-        }
-    }
-}
-
-#[test]
 fn a_host_whose_upstream_is_gone_says_so_and_mends_what_it_has() {
     needs_a_fleet!();
     let fleet = Fleet::new(&[server("mgmt", "user: root"), server("web1", "upstream: mgmt, user: root")], &certs("[web1]"));

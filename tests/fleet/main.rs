@@ -3,12 +3,15 @@
 //! Not part of a plain `cargo test`; run by `cargo test --test fleet`, as root. What a test needs and does not find here, it names.
 
 mod broken;
+mod faults;
 mod first;
 mod further_turn;
 mod gate_user;
 #[path = "../support/hosts.rs"]
 mod hosts;
 mod keys;
+mod kills;
+mod large;
 mod peers;
 mod plans;
 mod revisions;
@@ -17,6 +20,7 @@ mod signals;
 mod status;
 #[path = "../support/fleet/mod.rs"]
 mod support;
+mod upstreams;
 
 /// Leaves a test out, loudly, where something it needs is not here.
 #[macro_export]

@@ -6,13 +6,17 @@
 
 #![allow(dead_code, reason = "each suite uses its own part of this")]
 
+pub mod chance;
 #[path = "../leaks.rs"]
 pub mod leaks;
 pub mod node;
 #[path = "../../e2e/support/process.rs"]
 pub mod process;
+pub mod proxy;
 
-pub use node::{Login, Node};
+pub use chance::{Chance, whole_or};
+pub use node::{Answer, Login, Node};
+pub use proxy::{Proxy, Way};
 
 use process::{free_port, run};
 use std::fs;
@@ -83,6 +87,14 @@ impl Fleet {
     /// The same, to be changed.
     pub fn node_mut(&mut self, name: &str) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.name == name).unwrap_or_else(|| panic!("no node {name}"))
+    }
+
+    /// Puts something between this node and those that call it; the nodes hear of it by [`Fleet::tell`].
+    pub fn put_before(&mut self, name: &str) -> Proxy {
+        let node = self.node_mut(name);
+        let proxy = Proxy::before(node.port);
+        node.called_at = proxy.port;
+        proxy
     }
 
     /// All nodes, in the order of the spec.

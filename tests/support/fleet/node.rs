@@ -15,6 +15,8 @@ pub const GATE: (&str, u32) = ("certsync", 39_990);
 pub struct Node {
     pub name: String,
     pub port: u16,
+    /// The port that the spec has.
+    pub called_at: u16,
     /// What the spec says are its keys.
     pub public_keys: Vec<String>,
     rest: String,
@@ -62,7 +64,16 @@ impl Node {
         sshd.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]);
         let sshd = sshd.args(["sh", "-euc", INIT, "sh"]).arg(root).arg(&common().programs).stdin(Stdio::null());
         let sshd = sshd.stdout(log.try_clone().expect("a second handle")).stderr(log).spawn().expect("a node starts");
-        let mut node = Node { name: name.into(), port, public_keys: Vec::new(), rest: rest.into(), root: root.to_owned(), sshd, init: 0 };
+        let mut node = Node {
+            name: name.into(),
+            port,
+            called_at: port,
+            public_keys: Vec::new(),
+            rest: rest.into(),
+            root: root.to_owned(),
+            sshd,
+            init: 0,
+        };
         node.wait();
         node
     }
@@ -86,7 +97,7 @@ impl Node {
         format!(
             "  {}: {{ address: 127.0.0.1, port: {}, public_key: [{}], host_key: {:?}{comma}{} }}\n",
             self.name,
-            self.port,
+            self.called_at,
             quoted.join(", "),
             common().host_key_line,
             self.rest
