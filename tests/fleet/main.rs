@@ -16,6 +16,7 @@ mod peers;
 mod plans;
 mod revisions;
 mod runbooks;
+mod services;
 mod signals;
 mod status;
 #[path = "../support/fleet/mod.rs"]

@@ -23,7 +23,7 @@ fn top() -> &'static Path {
 }
 
 /// What docs/fleet.md says of a host: the account for others, who may log in, what it may have done, and a key.
-const READY: &str = r#"
+pub const READY: &str = r#"
 useradd --system --create-home --home-dir /srv/gate --shell /bin/sh certsync
 cat >/etc/ssh/sshd_config.d/certsync.conf <<END
 Match User certsync
@@ -77,25 +77,6 @@ impl Stage {
         }
     }
 
-    /// A file as it is shown, with the keys that the hosts really have.
-    fn filled(&self, text: &str) -> String {
-        let mut parts = text.split("AAAA…");
-        let mut filled = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let end = part.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(part.len());
-            let (name, of) = part[..end].split_once('.').unwrap_or((&part[..end], ""));
-            let line = self.hosts.host(name).run(match of {
-                "" => "certsync keygen -q",
-                "next" => "certsync keygen -q --next",
-                "sshd" => "cat /etc/ssh/ssh_host_ed25519_key.pub",
-                other => panic!("which key of {name} is {other}?"),
-            });
-            filled.push_str(line.split_whitespace().nth(1).expect("a key"));
-            filled.push_str(&part[end..]);
-        }
-        filled
-    }
-
     fn bring(&self, words: &str) {
         let (from, to) = words.split_once(" to ").unwrap_or_else(|| panic!("{words}: where to?"));
         let (path, host) = from.split_once(" from ").unwrap_or_else(|| panic!("{words}: from where?"));
@@ -104,7 +85,7 @@ impl Stage {
 
     fn write(&self, place: &str, text: &str) {
         let (path, hosts) = place.split_once(" on ").unwrap_or_else(|| panic!("{place}: on which hosts?"));
-        let text = self.filled(text);
+        let text = filled(&self.hosts, text);
         for host in self.hosts.hosts() {
             if hosts == "all" || hosts.split(' ').any(|name| name == host.name) {
                 host.write(path, &text);
@@ -131,6 +112,25 @@ impl Stage {
         }
         faults
     }
+}
+
+/// A file as it is shown, with the keys that the hosts really have.
+pub fn filled(hosts: &Hosts, text: &str) -> String {
+    let mut parts = text.split("AAAA…");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(part.len());
+        let (name, of) = part[..end].split_once('.').unwrap_or((&part[..end], ""));
+        let line = hosts.host(name).run(match of {
+            "" => "certsync keygen -q",
+            "next" => "certsync keygen -q --next",
+            "sshd" => "cat /etc/ssh/ssh_host_ed25519_key.pub",
+            other => panic!("which key of {name} is {other}?"),
+        });
+        filled.push_str(line.split_whitespace().nth(1).expect("a key"));
+        filled.push_str(&part[end..]);
+    }
+    filled
 }
 
 fn follow(path: &str) {

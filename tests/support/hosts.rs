@@ -9,6 +9,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -48,6 +49,8 @@ pub struct Host {
 struct Namespaces {
     keeper: Child,
     init: u32,
+    /// Its control group: systemd makes others in it.
+    group: Option<PathBuf>,
 }
 
 impl Hosts {
@@ -63,20 +66,32 @@ impl Hosts {
 
     /// Starts a host. `before` is a script for `sh` that runs in it, as root, before its sshd starts.
     pub fn start(&mut self, name: &str, address: Ipv4Addr, before: &str) {
+        self.start_with(Init::Sshd, name, address, before).expect("a host starts");
+    }
+
+    /// The same with another first process.
+    ///
+    /// # Errors
+    /// Why systemd does not run here; it needs more of a machine than the rest.
+    pub fn start_with(&mut self, init: Init, name: &str, address: Ipv4Addr, before: &str) -> Result<(), String> {
         let root = self.root.path().join(name);
         fs::create_dir(&root).expect("a folder");
         let log = self.root.path().join(format!("{name}.log"));
         let place = root.to_str().expect("a path in UTF-8");
-        let namespaces =
-            Namespaces::start(&["--mount", "--net", "--uts", "--pid", "--mount-proc"], &[INIT, "sh", place, name, PROGRAM, before], &log);
-        await_line(&log, "Server listening on ");
+        let kinds = ["--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid", "--mount-proc"];
+        let namespaces = Namespaces::start(&kinds, &[INIT, "sh", place, name, PROGRAM, before, init.word()], &log);
         let host = Host { name: name.to_owned(), address, root, namespaces };
+        match init {
+            Init::Sshd => await_line(&log, "Server listening on "),
+            Init::Systemd => host.await_systemd(&log)?,
+        }
         self.join(&host);
         self.hosts.push(host);
         let names: String = self.hosts.iter().map(|host| format!("{} {}\n", host.address, host.name)).collect();
         for host in &self.hosts {
             host.write("/etc/hosts", &format!("127.0.0.1 localhost\n{names}"));
         }
+        Ok(())
     }
 
     /// A cable from the host to the bridge.
@@ -115,6 +130,24 @@ impl Hosts {
     }
 }
 
+/// What a host starts first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// Its sshd, and nothing else.
+    Sshd,
+    /// systemd, as far as `basic.target`, and sshd.
+    Systemd,
+}
+
+impl Init {
+    fn word(self) -> &'static str {
+        match self {
+            Init::Sshd => "sshd",
+            Init::Systemd => "systemd",
+        }
+    }
+}
+
 /// Whether a cable is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -123,9 +156,24 @@ pub enum Link {
 }
 
 impl Host {
+    fn await_systemd(&self, log: &Path) -> Result<(), String> {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let said = self.output("systemctl is-system-running && systemctl is-active ssh");
+            if said.status.success() {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                let (said, log) = (String::from_utf8_lossy(&said.stdout).into_owned(), fs::read_to_string(log).unwrap_or_default());
+                return Err(format!("systemd does not run here: {} {}", said.trim(), log.trim()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// A shell command to be run there, as root, from root's home.
     pub fn shell(&self, command: &str) -> Command {
-        let mut shell = self.namespaces.enter(&["--mount", "--net", "--uts", "--pid", "--root", "--wdns=/"]);
+        let mut shell = self.namespaces.enter(&["--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid", "--root", "--wdns=/"]);
         shell.args(["bash", "-c", &format!("cd; {command}")]).stdin(Stdio::null()).env_clear();
         // `/bin` first: the stand-ins find their root from where they stand.
         shell.env("PATH", "/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin");
@@ -160,19 +208,14 @@ impl Namespaces {
     fn start(kinds: &[&str], script: &[&str], log: &Path) -> Namespaces {
         let log = fs::File::create(log).expect("a log");
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "unshare"]).args(kinds).args(["--fork", "--kill-child=KILL", "sh", "-euc"]).args(script);
+        // The outer one of two process namespaces ends with us whatever its first process thinks of that, and all within with it.
+        command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL", "sh", "-euc", ENTER]);
+        let group = kinds.contains(&"--cgroup").then(new_group).flatten();
+        command.arg(group.as_deref().unwrap_or(Path::new(""))).args(kinds).args(["--fork", "sh", "-euc"]).args(script);
         let keeper = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log).spawn();
         let keeper = keeper.expect("unshare starts");
-        let children = format!("/proc/{0}/task/{0}/children", keeper.id());
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            let init = fs::read_to_string(&children).expect("its children").trim().parse();
-            if let Ok(init) = init {
-                return Namespaces { keeper, init };
-            }
-            assert!(Instant::now() < end, "unshare has no child");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let init = only_child(only_child(keeper.id()));
+        Namespaces { keeper, init, group }
     }
 
     fn enter(&self, kinds: &[&str]) -> Command {
@@ -187,6 +230,48 @@ impl Drop for Namespaces {
         // The kernel ends all that runs in a host with it.
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
+        if let Some(group) = &self.group {
+            remove_group(group);
+        }
+    }
+}
+
+/// A control group of its own, so that what a host's systemd does is done within it; nothing where this machine has none.
+fn new_group() -> Option<PathBuf> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let all = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup"].map(Path::new).into_iter().find(|dir| dir.join("cgroup.procs").exists())?;
+    let group = all.join(format!("certsync-host-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+    fs::create_dir(&group).ok().map(|()| group)
+}
+
+/// Removes it and all in it. What was in them has been killed, and is gone in a moment.
+fn remove_group(group: &Path) {
+    let end = Instant::now() + Duration::from_secs(5);
+    while fs::remove_dir(group).is_err() && Instant::now() < end {
+        for inner in fs::read_dir(group).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+            let inner = inner.path();
+            if fs::remove_dir(&inner).is_err() {
+                for last in fs::read_dir(&inner).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+                    let _ = fs::remove_dir(last.path());
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Enters the control group `$0`, if any, and becomes `unshare` with the rest.
+const ENTER: &str = r#"if [ -n "$0" ]; then echo 0 >"$0/cgroup.procs"; fi; exec unshare "$@""#;
+
+fn only_child(of: u32) -> u32 {
+    let children = format!("/proc/{of}/task/{of}/children");
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Ok(child) = fs::read_to_string(&children).expect("its children").trim().parse() {
+            return child;
+        }
+        assert!(Instant::now() < end, "{of} has no child");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -200,14 +285,20 @@ fn await_line(log: &Path, line: &str) {
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_certsync");
 
-/// What becomes the host: `$1` is an empty folder, `$2` its name, `$3` the program, `$4` what runs in it first.
+/// What becomes the host: `$1` is an empty folder, `$2` its name, `$3` the program, `$4` what runs in it first, `$5` what it starts then.
 const INIT: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/host"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/host"
 cd "$1/host"
 mount -t proc proc proc
-mount --rbind /dev dev
+mount -t tmpfs -o mode=755 tmpfs dev
+for node in null zero full random urandom tty; do touch "dev/$node"; mount --bind "/dev/$node" "dev/$node"; done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+for end in 0:stdin 1:stdout 2:stderr; do ln -s "fd/${end%:*}" "dev/${end#*:}"; done
 for folder in run srv root home; do mount -t tmpfs -o mode=755 tmpfs "$folder"; done
 mount -t tmpfs -o mode=1777 tmpfs tmp
 mkdir run/sshd
@@ -216,8 +307,29 @@ rm -rf etc/certsync etc/letsencrypt var/lib/certsync usr/local/bin/certsync etc/
 cp "$3" usr/bin/certsync
 chmod 755 usr/bin/certsync
 hostname "$2"
+echo "$2" >etc/hostname
 ip link set lo up
 chroot . ssh-keygen -q -t ed25519 -N '' -C '' -f /etc/ssh/ssh_host_ed25519_key
 chroot . sh -euc "$4"
-exec chroot . "$(command -v sshd || echo /usr/sbin/sshd)" -D -e
+if [ "$5" = sshd ]; then
+    exec chroot . "$(command -v sshd || echo /usr/sbin/sshd)" -D -e
+fi
+# What the machine itself would be told at boot it is not told by a host.
+mount -t sysfs -o ro sysfs sys
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mount -t cgroup2 cgroup sys/fs/cgroup
+else
+    mount -t tmpfs -o mode=755 tmpfs sys/fs/cgroup
+    mkdir sys/fs/cgroup/systemd
+    mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd
+fi
+: >etc/machine-id
+: >etc/fstab
+printf '[Unit]\nRequires=basic.target systemd-user-sessions.service ssh.service\nAfter=basic.target\nAllowIsolate=yes\n' >etc/systemd/system/host.target
+mount --make-rprivate /
+mkdir machine
+pivot_root . machine
+exec chroot . env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --show-status=0 --unit=host.target
 "#;
