@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use super::file::{Durability, write_atomic, write_atomic_parts};
@@ -43,8 +44,20 @@ const COARSEST_STAMP: i128 = 2_000_000_000;
 pub fn unique(prefix: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let nanos = super::clock::coarse_nanoseconds().unsigned_abs() % 1_000_000_000_000_000;
-    format!("{prefix}{}-{nanos}-{count}", std::process::id())
+    FIRST.get_or_init(nanoseconds);
+    format!("{prefix}{}-{}-{count}", std::process::id(), nanoseconds())
+}
+
+/// When this process first made a name with [`unique`].
+static FIRST: OnceLock<u128> = OnceLock::new();
+
+fn nanoseconds() -> u128 {
+    super::clock::coarse_nanoseconds().unsigned_abs() % 1_000_000_000_000_000
+}
+
+/// Whether a name with this process's number and these nanoseconds is from this process, and not from one before that had the same number.
+pub(super) fn is_from_now(nanoseconds: u128) -> bool {
+    FIRST.get().is_some_and(|first| nanoseconds >= *first)
 }
 
 /// `name` if it is one plain step.

@@ -1,6 +1,6 @@
 //! Removing a directory and all below it, and what killed runs left.
 
-use super::dir::{Dir, step};
+use super::dir::{Dir, is_from_now, step};
 use super::identity::{Identity, Rights};
 use super::{Entry, Kind, Stat};
 use crate::base::escape;
@@ -76,10 +76,19 @@ impl Dir {
 }
 
 /// Whether this is a name that [`unique`](super::dir::unique) made for `.new-` in a process that is gone. One with our own
-/// number was before us.
+/// number may have been before us, or it is what another thread of ours makes just now.
 fn is_abandoned(name: &str) -> bool {
-    let process = name.strip_prefix(".new-").and_then(|rest| rest.split_once('-')?.0.parse().ok()).filter(|process| *process > 0);
-    process.map(Pid::from_raw).is_some_and(|process| process == Pid::this() || kill(process, None) == Err(Errno::ESRCH))
+    let parts = name.strip_prefix(".new-").and_then(|rest| rest.split_once('-'));
+    let Some((process, rest)) = parts.and_then(|(process, rest)| Some((process.parse().ok().filter(|process| *process > 0)?, rest))) else {
+        return false;
+    };
+    match Pid::from_raw(process) {
+        ours if ours == Pid::this() => {
+            let made = rest.split_once('-').and_then(|(nanoseconds, _)| nanoseconds.parse().ok());
+            !made.is_some_and(is_from_now)
+        }
+        other => kill(other, None) == Err(Errno::ESRCH),
+    }
 }
 
 struct Removal {
@@ -148,8 +157,10 @@ fn make_writable(dir: &Dir, now: &Stat, who: &Identity) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use crate::base::Mode;
+    use crate::host::dir::unique;
     use crate::host::testing::{Scene, Test};
     use std::ffi::OsStr;
+    use std::io;
 
     #[test]
     fn folders_that_killed_runs_left_half_made_go_and_no_others() -> Test {
@@ -165,6 +176,23 @@ mod tests {
         dir.make_finished_dir(OsStr::new("made"), (own.uid, own.gid), Mode::from_bits(0o755))?;
         let left: Vec<_> = dir.entries()?.into_iter().map(|entry| entry.name).collect();
         assert_eq!(left, [".new-1-1-0", &format!(".new-{gone}-2-0"), &format!(".new-{gone}-3-0"), ".new-x", "made"]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_another_thread_makes_just_now_stays_and_what_a_process_of_our_number_left_before_us_goes() -> Test {
+        let scene = Scene::new()?;
+        let (now, before) = (unique(".new-"), format!(".new-{}-1-0", std::process::id()));
+        [&now, &before].into_iter().try_for_each(|name| scene.folder(name, 0o700))?;
+        let dir = scene.dir()?;
+        let own = dir.stat()?;
+        let made = std::thread::scope(|scope| {
+            let making = || dir.make_finished_dir(OsStr::new("made"), (own.uid, own.gid), Mode::from_bits(0o755)).map(drop);
+            scope.spawn(making).join()
+        });
+        made.map_err(|_| io::Error::other("the thread"))??;
+        let left: Vec<_> = dir.entries()?.into_iter().map(|entry| entry.name).collect();
+        assert_eq!(left, [now.as_str(), "made"]);
         Ok(())
     }
 }
