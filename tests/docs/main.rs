@@ -19,6 +19,7 @@
 //! is shown without it. `certbot`, `nginx`, `systemctl` and `cargo` are the stand-ins in `tests/docs/bin`.
 
 mod document;
+mod examples;
 #[path = "../support/leaks.rs"]
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod leaks;
@@ -65,6 +66,7 @@ documents! {
     monitoring: "docs/monitoring.md",
     performance: "docs/performance.md",
     fleet: "docs/fleet.md",
+    compared_with_scripts: "docs/compared-with-scripts.md",
     runbook_migrate: "docs/runbooks/migrate-from-a-script.md",
     runbook_compromised_key: "docs/runbooks/compromised-key.md",
     runbook_broken_service: "docs/runbooks/broken-service.md",

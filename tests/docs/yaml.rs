@@ -51,7 +51,7 @@ fn framed(document: &Document, block: &Block) -> String {
 }
 
 /// Users and groups of the documents' hosts need not exist here: who runs the test stands for all of them.
-fn without_accounts(spec: &str) -> String {
+pub fn without_accounts(spec: &str) -> String {
     let us = fs::metadata("/proc/self").expect("Linux");
     let mut out = String::new();
     for line in spec.lines() {

@@ -1,4 +1,4 @@
-//! Every folder of `examples/` does what its README says. The replacements are listed in `examples/README.md`.
+//! Every folder of `examples/` does what its README says; those for many hosts are run by `tests/fleet/setups`. The replacements are listed in `examples/README.md`.
 
 use crate::needs;
 use crate::support::mail::{Dovecot, Postfix};
@@ -80,8 +80,10 @@ fn every_example_begins_with_its_schema_and_has_a_readme_and_a_test() {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    let tested =
-        ["certbot-nginx", "docker-bind-mount", "haproxy", "many-lineages", "postfix-dovecot", "postgres", "quickstart"].map(str::to_owned);
+    let here = ["certbot-nginx", "docker-bind-mount", "haproxy", "many-lineages", "postfix-dovecot", "postgres", "quickstart"];
+    let by_the_fleet = ["mirror-tiers", "pull-by-cron", "push-to-nginx"];
+    let mut tested: Vec<String> = here.iter().chain(&by_the_fleet).map(|name| (*name).to_owned()).collect();
+    tested.sort();
     assert_eq!(names, tested);
     for name in names {
         let folder = Path::new(FOLDER).join(&name);

@@ -17,6 +17,7 @@ mod plans;
 mod revisions;
 mod runbooks;
 mod services;
+mod setups;
 mod signals;
 mod status;
 #[path = "../support/fleet/mod.rs"]

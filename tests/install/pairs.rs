@@ -14,8 +14,14 @@ pub struct Pair {
 impl Pair {
     /// The `number`th renewal for `name`, with a key of its own; a higher number starts later.
     pub fn new(name: &str, number: u8) -> Pair {
+        Pair::of(&[name], number)
+    }
+
+    /// The same for several names.
+    pub fn of(names: &[&str], number: u8) -> Pair {
         let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
         params.not_before = date_time_ymd(2024, 1, 1 + number);
         params.not_after = date_time_ymd(2099, 1, 1);
         let (issuer, chain) = authority();

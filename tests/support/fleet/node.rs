@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 /// The user and group of the unprivileged gate.
 pub const GATE: (&str, u32) = ("certsync", 39_990);
+/// An operator, in the group [`SHARED`] as well.
+pub const OPERATOR: (&str, u32) = ("ushio", 39_991);
+/// Another account, and a group.
+pub const SHARED: (&str, u32) = ("ssl", 39_992);
 
 /// A node. Everything that runs in it ends when it is dropped.
 pub struct Node {
@@ -218,26 +222,30 @@ exec "$(command -v sshd || echo /usr/sbin/sshd)" -D -e -f /srv/sshd_config
 
 fn prepare(root: &Path, port: u16) {
     let srv = root.join("srv");
-    for path in ["etc", "srv", "srv/home", "srv/home/root", "srv/home/root/.ssh", "srv/home/certsync", "srv/home/certsync/.ssh"] {
+    for path in ["etc", "srv", "srv/home", "srv/home/root", "srv/home/root/.ssh"] {
         folder(&root.join(path), 0o755);
     }
     folder(&root.join("srv/home/root"), 0o700);
-    let (gate, id) = GATE;
-    for path in ["home/certsync", "home/certsync/.ssh"] {
-        chown(srv.join(path), Some(id), Some(id)).expect("his own");
+    let accounts = [GATE, OPERATOR, SHARED];
+    for (name, id) in accounts {
+        for path in [format!("home/{name}"), format!("home/{name}/.ssh")] {
+            folder(&srv.join(&path), 0o755);
+            chown(srv.join(path), Some(id), Some(id)).expect("his own");
+        }
     }
     let others = |file: &str| {
         let text = fs::read_to_string(file).expect("it is there");
-        text.lines()
-            .filter(|line| !line.starts_with("root:") && !line.starts_with(&format!("{gate}:")))
-            .map(|line| format!("{line}\n"))
-            .collect::<String>()
+        let ours = |line: &str| line.starts_with("root:") || accounts.iter().any(|(name, _)| line.starts_with(&format!("{name}:")));
+        text.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect::<String>()
     };
+    let all = |line: fn(&str, u32) -> String| accounts.iter().map(|(name, id)| line(name, *id)).collect::<String>();
     let put = |file: &str, own: String| fs::write(root.join("etc").join(file), own + &others(&format!("/etc/{file}"))).expect("written");
-    put("passwd", format!("root:x:0:0:root:/srv/home/root:/bin/sh\n{gate}:x:{id}:{id}::/srv/home/certsync:/bin/sh\n"));
-    put("group", format!("root:x:0:\n{gate}:x:{id}:\n"));
+    let passwd = all(|name, id| format!("{name}:x:{id}:{id}::/srv/home/{name}:/bin/sh\n"));
+    put("passwd", format!("root:x:0:0:root:/srv/home/root:/bin/sh\n{passwd}"));
+    let group = all(|name, id| format!("{name}:x:{id}:{}\n", if name == SHARED.0 { OPERATOR.0 } else { "" }));
+    put("group", format!("root:x:0:\n{group}"));
     // A star is no password and no lock.
-    put("shadow", format!("root:*:19000:0:99999:7:::\n{gate}:*:19000:0:99999:7:::\n"));
+    put("shadow", format!("root:*:19000:0:99999:7:::\n{}", all(|name, _| format!("{name}:*:19000:0:99999:7:::\n"))));
     // What `restrict` forbids, sshd would allow. The key exchange is the one that costs least: many are made.
     let config = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey /srv/host_key\nPidFile none\nUsePAM no\nStrictModes yes\nLogLevel VERBOSE\n\
