@@ -246,16 +246,10 @@ fn new_group() -> Option<PathBuf> {
 
 /// Removes it and all in it. What was in them has been killed, and is gone in a moment.
 fn remove_group(group: &Path) {
-    let end = Instant::now() + Duration::from_secs(5);
-    while fs::remove_dir(group).is_err() && Instant::now() < end {
-        for inner in fs::read_dir(group).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
-            let inner = inner.path();
-            if fs::remove_dir(&inner).is_err() {
-                for last in fs::read_dir(&inner).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
-                    let _ = fs::remove_dir(last.path());
-                }
-            }
-        }
+    let end = Instant::now() + Duration::from_secs(10);
+    while fs::remove_dir(group).is_err() && group.exists() && Instant::now() < end {
+        let inner = fs::read_dir(group).into_iter().flatten().flatten().map(|entry| entry.path());
+        inner.filter(|inner| inner.is_dir()).for_each(|inner| remove_group(&inner));
         std::thread::sleep(Duration::from_millis(5));
     }
 }
