@@ -41,7 +41,7 @@ pub fn name_sets(desired: &Desired, state: &State) -> Named {
 
 fn matches(pattern: &PatternSet, state: &State, named: &mut Named) -> BTreeSet<SetName> {
     // What the upstream has, or a master without certsync, is in the state once it has come.
-    let Some(parent) = pattern.parent.directory() else { return known_of(state, &pattern.name) };
+    let Some(parent) = pattern.parent.place() else { return known_of(state, &pattern.name) };
     let list = match Source::open(parent).and_then(|source| source.subdirectories()) {
         Ok(list) => list,
         Err(error) => {
@@ -57,7 +57,7 @@ fn matches(pattern: &PatternSet, state: &State, named: &mut Named) -> BTreeSet<S
         }
     }
     if names.is_empty() && state.patterns.contains(&pattern.name) {
-        let error = Error::new(ErrorKind::Source, format!("{parent}/*"), "matches nothing any more");
+        let error = Error::new(ErrorKind::Source, format!("{}/*", pattern.parent), "matches nothing any more");
         named.errors.push((pattern.name.clone(), error.hint("is something not mounted? what is installed stays")));
         return known_of(state, &pattern.name);
     }

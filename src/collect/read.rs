@@ -4,7 +4,7 @@ use crate::base::{ContentHash, Digest, Error, ErrorKind, Result, Secret, SetName
 use crate::host::source::{Listing, Source, SourceFile};
 use crate::host::{Stat, clock};
 use crate::material::{Judging, Material, Refusal, judge, kind_of};
-use crate::spec::{Accept, Desired, DesiredSet, Limits, Matcher};
+use crate::spec::{Accept, Desired, DesiredSet, Limits, Matcher, SetSource};
 use crate::state::{Acl, Contents, Known, State, Trace, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
@@ -28,10 +28,22 @@ pub type Accepted = BTreeMap<SetName, BTreeSet<Accept>>;
 /// Reads the set's source as far as needed, and judges it when its digest would change, for a new install, and when
 /// `names`, `accept` or `revoked_keys` changed.
 pub fn collect(set: &DesiredSet, desired: &Desired, state: &State, once: &Accepted, contents: &mut Contents, now: i64) -> Found {
-    match try_collect(set, desired, state, once, contents, now) {
+    match try_collect(set, desired, state, once, contents, now).map_err(|error| of_source(set, error)) {
         Ok(found) => found,
         Err(error) if error.kind == ErrorKind::Judgement => Found::Refused(error),
         Err(error) => Found::Unreadable(error),
+    }
+}
+
+/// What is wrong with the copy of what a master has is wrong there.
+fn of_source(set: &DesiredSet, error: Error) -> Error {
+    let below = match &set.source {
+        SetSource::Rsync(from) => from.mirror.as_ref().and_then(|mirror| error.subject.strip_prefix(mirror.as_str())),
+        SetSource::Directory(_) | SetSource::Upstream => None,
+    };
+    match below {
+        Some(below) => Error { subject: format!("{}{below}", set.source), ..error },
+        None => error,
     }
 }
 
@@ -123,10 +135,8 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn open(set: &'a DesiredSet, limits: &'a Limits) -> Result<Self> {
         let clock = clock::coarse_nanoseconds();
-        let directory = set
-            .source
-            .directory()
-            .ok_or_else(|| Error::new(ErrorKind::Source, set.source.to_string(), "is not a directory of this host"))?;
+        let directory =
+            set.source.place().ok_or_else(|| Error::new(ErrorKind::Source, set.source.to_string(), "is not a directory of this host"))?;
         Ok(Reader { set, limits, source: Source::open(directory)?, clock, matcher: set.select.matcher() })
     }
 

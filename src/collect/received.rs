@@ -32,6 +32,8 @@ pub struct Incoming {
     pub refused: BTreeMap<SetName, Error>,
     /// Whether the host above has said what it has: then what is recorded is what it has.
     pub asked: Asked,
+    /// Sets of which the copy here is what a master without certsync has.
+    pub confirmed: BTreeSet<SetName>,
 }
 
 /// Whether a host above was asked and has answered.

@@ -13,6 +13,7 @@ mod keygen;
 mod known_hosts;
 mod lines;
 mod logs;
+mod masters;
 pub mod options;
 mod others;
 mod output;

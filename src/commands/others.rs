@@ -1,5 +1,6 @@
 //! Step 4 of apply for what comes from other hosts: what was brought, and what the host above has.
 
+use super::masters::ask_masters;
 use super::options::{Judging, Others};
 use super::session::{Session, once};
 use crate::base::{Error, ErrorKind, Result, ServerName, SshKeyId};
@@ -40,7 +41,7 @@ pub(super) struct Above {
 /// # Errors
 /// Kind `State`: the state cannot be read.
 pub(super) fn receive(session: &mut Session, judging: &Judging, others: Others, brought: Vec<String>) -> Result<Above> {
-    let mut above = Above::default();
+    let mut above = Above { warnings: ask_masters(session, judging, others)?, ..Above::default() };
     let Some(fleet) = session.desired.fleet.as_ref().filter(|fleet| !brought.is_empty() || asks_above(session, fleet)).cloned() else {
         return Ok(above);
     };

@@ -2,12 +2,14 @@
 
 use super::Stop;
 use super::checks;
+use super::masters::find_mirrors;
 use super::options::{ContentCheck, Judging, Place, Returned, StateChoice};
 use super::place::input;
 use crate::apply::{Apply, recover};
 use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Mode, Result, SetName};
 use crate::collect::{Accepted, Incoming, Named, name_sets};
 use crate::fleet::own::Run;
+use crate::host::scratch::ScratchDir;
 use crate::host::{Dir, Durability, Stat, clock, users, walk, write_atomic};
 use crate::plan::{Phase, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
@@ -56,6 +58,8 @@ pub(super) struct Session {
     pub incoming: Incoming,
     /// Whether anything of it was put into the store.
     pub stored: Stored,
+    /// What masters without certsync have, for a run that changes nothing.
+    pub scratch: Vec<ScratchDir>,
     /// Files of the inbox that were taken, to be removed once their content is safe.
     pub taken: Vec<String>,
     keep: Keep,
@@ -133,7 +137,7 @@ impl Session {
         Ok(Session::open(desired, place, Some(dir), judging, pass)?)
     }
 
-    fn open(desired: Desired, place: &Place, dir: Option<Dir>, judging: &Judging, pass: Pass) -> Result<Session> {
+    fn open(mut desired: Desired, place: &Place, dir: Option<Dir>, judging: &Judging, pass: Pass) -> Result<Session> {
         let at = place.state_dir.clone();
         let now = clock::unix_seconds();
         let belief = match judging.content {
@@ -144,6 +148,9 @@ impl Session {
         let cache = Cache::read(bytes.map_or(Vec::new(), |(bytes, _)| bytes.into_public()), &clock::boot_id(), belief);
         let host = users::host_name();
         let me = users::running_user().uid.to_string();
+        if let Some(dir) = &dir {
+            find_mirrors(&mut desired, dir, &at);
+        }
         let identity = desired.common_hash(&[env!("CARGO_PKG_VERSION"), &host, at.as_str(), &me]);
         let empty = State::empty(host, desired.spec.clone());
         let mut session = Session {
@@ -160,6 +167,7 @@ impl Session {
             identity,
             incoming: Incoming::default(),
             stored: Stored::Nothing,
+            scratch: Vec::new(),
             taken: Vec::new(),
             keep: Keep::InStore,
         };

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod glance;
 pub mod key_pair;
 pub mod known_hosts;
+pub mod master;
 pub mod may;
 pub mod own;
 mod parallel;

@@ -34,8 +34,8 @@ impl Links {
     }
 }
 
-/// `cert.pem` for `cert-1700000000.pem`.
-fn undated(name: &OsStr) -> Option<OsString> {
+/// The name of the link that a dated name once stood behind: `cert.pem` for `cert-1700000000.pem`.
+pub fn undated(name: &OsStr) -> Option<OsString> {
     let bytes = name.as_bytes();
     let dot = bytes.iter().rposition(|byte| *byte == b'.').unwrap_or(bytes.len());
     let (stem, extension) = bytes.split_at(dot);

@@ -224,7 +224,7 @@ impl Dir {
     }
 
     /// The same; more than `limit` of them is an error.
-    pub(super) fn entries_at_most(&self, limit: usize) -> io::Result<Vec<Entry>> {
+    pub fn entries_at_most(&self, limit: usize) -> io::Result<Vec<Entry>> {
         // A description of its own: the position in a listing is shared between duplicates.
         let mut listing = Listing::openat(&self.fd, ".", OPEN_DIR | OFlag::O_RDONLY, Bits::empty())?;
         let mut out = Vec::new();

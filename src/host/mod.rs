@@ -2,7 +2,7 @@
 
 mod acl;
 pub mod background;
-mod beside;
+pub mod beside;
 pub mod clock;
 pub mod dir;
 pub mod edit;

@@ -9,7 +9,7 @@ mod harden;
 mod owner;
 mod shim;
 mod stop;
-mod temporary;
+pub(super) mod temporary;
 
 pub use harden::harden;
 pub use shim::{shim, shim_if_asked};

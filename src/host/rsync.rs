@@ -4,8 +4,11 @@
 //! from the far end is bounded: in time, in what it prints, and by whoever watches what it writes.
 
 mod failure;
+mod files;
+pub mod listing;
 
 pub use failure::{Failure, Why};
+pub use files::{check_identity, check_password_file};
 
 use super::output::{Output, set_nonblocking};
 use super::ssh::Login;

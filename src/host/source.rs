@@ -46,7 +46,7 @@ pub struct Listing {
 }
 
 /// Entries looked at in one source, wanted or not: memory is bounded, whatever its owner puts there.
-pub(super) const MOST_ENTRIES: usize = 100_000;
+pub const MOST_ENTRIES: usize = 100_000;
 impl Source {
     /// Opens `path`, walking step by step; from the first directory or link on the way that a user other than
     /// root and the running user owns, everything is done with that user's file-system uid, gid and groups.

@@ -47,6 +47,15 @@ impl SetSource {
             SetSource::Rsync(_) | SetSource::Upstream => None,
         }
     }
+
+    /// The directory that the set is read from on this host: its own, or the copy that is kept of what a master without certsync has.
+    pub fn place(&self) -> Option<&AbsPath> {
+        match self {
+            SetSource::Directory(path) => Some(path),
+            SetSource::Rsync(rsync) => rsync.mirror.as_ref(),
+            SetSource::Upstream => None,
+        }
+    }
 }
 
 impl fmt::Display for SetSource {
@@ -70,6 +79,9 @@ pub struct RsyncFrom {
     pub identity: Option<AbsPath>,
     /// The file with the password for `rsync://`.
     pub password_file: Option<AbsPath>,
+    /// Where the copy of it is kept: known where there is a state directory that has one.
+    #[serde(skip)]
+    pub mirror: Option<AbsPath>,
 }
 
 /// One certificate set.

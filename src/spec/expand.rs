@@ -41,7 +41,8 @@ impl SetSource {
             SetSource::Directory(path) => SetSource::Directory(path.join(below)),
             SetSource::Rsync(rsync) => {
                 let from = format!("{}/{below}", rsync.from.trim_end_matches('/'));
-                SetSource::Rsync(RsyncFrom { from, ..rsync.clone() })
+                let mirror = rsync.mirror.as_ref().map(|mirror| mirror.join(below));
+                SetSource::Rsync(RsyncFrom { from, mirror, ..rsync.clone() })
             }
             SetSource::Upstream => SetSource::Upstream,
         }

@@ -108,6 +108,9 @@ pub enum Via {
     },
 }
 
+/// How long another host may take where the spec says nothing.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
 /// How deliveries are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetSettings {

@@ -7,6 +7,7 @@ mod contents;
 mod file;
 mod floors;
 pub mod inbox;
+pub mod mirror;
 mod offers;
 mod peers;
 pub mod requests;

@@ -75,7 +75,7 @@ impl<'a> Spots<'a> {
     /// For the source and each install of a set: which directory it lies in, and its name there.
     fn of(&mut self, set: &'a DesiredSet) -> Option<Vec<Spot<'a>>> {
         // What comes from another host has no source to be looked at, and no step of its trail leads there.
-        let source = match set.source.directory() {
+        let source = match set.source.place() {
             Some(source) => self.find(source, true)?,
             None => (usize::MAX, ""),
         };

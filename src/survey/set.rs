@@ -7,7 +7,7 @@ use crate::collect::{Asked, Found, Renewal, collect, judge_again};
 use crate::host::clock;
 use crate::material::Material;
 use crate::plan::{InstallPlan, Outcome, Reason, SetPlan, returned_error};
-use crate::spec::{DesiredInstall, DesiredSet, under_hash};
+use crate::spec::{DesiredInstall, DesiredSet, SetSource, under_hash};
 use crate::state::{Contents, Inode, SetState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,7 +70,13 @@ impl Survey<'_> {
         if self.look.sources == Sources::Recorded {
             return Ok((self.state.sets.get(&set.name).map(|known| known.digest), None));
         }
-        if set.source.directory().is_none() {
+        let is_read_here = match &set.source {
+            SetSource::Directory(_) => true,
+            // What its master has not confirmed in this run may be older than what is installed.
+            SetSource::Rsync(_) => self.incoming.confirmed.contains(&set.name),
+            SetSource::Upstream => false,
+        };
+        if !is_read_here {
             return self.brought(set, contents).map(|digest| (digest, None));
         }
         match collect(set, self.desired, self.state, &self.look.once, contents, self.now) {
@@ -85,10 +91,14 @@ impl Survey<'_> {
         }
     }
 
-    /// What an upstream brought, or a master without certsync has, was judged and recorded when it came. It is judged again where the spec
+    /// What an upstream brought, or a master without certsync once had, was judged and recorded when it came. It is judged again where the spec
     /// asks for something else now.
     fn brought(&mut self, set: &DesiredSet, contents: &mut Contents) -> std::result::Result<Option<Digest>, (Outcome, Error)> {
-        contents.trace.without_source();
+        if set.source == SetSource::Upstream {
+            contents.trace.without_source();
+        } else {
+            contents.trace.spoil();
+        }
         if let Some(error) = self.incoming.refused.get(&set.name) {
             let outcome = if matches!(error.kind, ErrorKind::Judgement | ErrorKind::Peer) { Outcome::Refused } else { Outcome::Failed };
             return Err((outcome, error.clone()));
@@ -106,7 +116,7 @@ impl Survey<'_> {
         }
         // What nobody above has confirmed in this run may be what an old state remembers.
         let is_confirmed = self.incoming.asked == Asked::Yes || self.incoming.renewed.contains_key(&set.name);
-        Ok(is_confirmed.then_some(digest))
+        Ok((is_confirmed && set.source == SetSource::Upstream).then_some(digest))
     }
 
     fn accept(&mut self, set: &DesiredSet, material: &Arc<Material>) -> Result<()> {

@@ -67,6 +67,7 @@ documents! {
     performance: "docs/performance.md",
     fleet: "docs/fleet.md",
     compared_with_scripts: "docs/compared-with-scripts.md",
+    masters: "docs/masters.md",
     runbook_migrate: "docs/runbooks/migrate-from-a-script.md",
     runbook_compromised_key: "docs/runbooks/compromised-key.md",
     runbook_broken_service: "docs/runbooks/broken-service.md",

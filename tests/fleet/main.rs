@@ -12,6 +12,7 @@ mod hosts;
 mod keys;
 mod kills;
 mod large;
+mod masters;
 mod peers;
 mod plans;
 mod revisions;

@@ -5,7 +5,7 @@ mod random;
 use certsync::base::{AbsPath, ServerName, SetName};
 use certsync::host::users::User;
 use certsync::spec::fleet::{Delivery, Fleet};
-use certsync::spec::{Desired, Faults, Loaded, Running, SpecInput, Surroundings, Trust, load_with, resolved_yaml};
+use certsync::spec::{Desired, Faults, Loaded, Running, SetSource, SpecInput, Surroundings, Trust, load_with, resolved_yaml};
 
 const KEYS: [&str; 2] = [
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGmZnYRdrGIAkrMMtHAjFJbWsPlBuvSA3VUlqTTkBtHR",
@@ -36,7 +36,7 @@ groups:
 certs:
   a: { source: /srv/a, origin: mgmt, targets: [most, old1], install: /etc/a }
   b:
-    source: ssl
+    source: { rsync: "ssl@ssl.example.com:/home/ushio/ssl", port: 2222, identity: keys/id }
     origin: other
     targets: [edge1, edge2]
     install:
@@ -101,7 +101,7 @@ fn sets(desired: &Desired) -> Vec<String> {
 fn each_host_takes_its_part() {
     let of = |name: &str| sets(&desired(&example(), name));
     assert_eq!(of("mgmt"), ["a from /srv/a: 0", "lineages/* from /srv/live: 0"]);
-    assert_eq!(of("other"), ["b from /etc/certsync/ssl: 0"]);
+    assert_eq!(of("other"), ["b from ssl@ssl.example.com:/home/ushio/ssl: 0"]);
     assert_eq!(of("web1"), ["a from the upstream: 1", "here from /etc/certsync/here: 1", "lineages/* from the upstream: 1"]);
     assert_eq!(of("web2"), ["a from the upstream: 1", "b from the upstream: 0", "lineages/* from the upstream: 1"]);
     assert_eq!(
@@ -242,8 +242,19 @@ fn the_host_name_says_who_this_host_is() {
 }
 
 #[test]
+fn a_host_that_stands_alone_reads_a_master_over_rsync_itself() {
+    let text = "version: 1\ncerts:\n  a: { source: { rsync: \"h:x/*\", identity: id }, install: \"/etc/{name}\" }\n";
+    let loaded = load_as(text, None).expect("no fault");
+    assert!(loaded.desired.fleet.is_none());
+    let SetSource::Rsync(from) = &loaded.desired.patterns[0].parent else { panic!("rsync") };
+    assert_eq!((from.from.as_str(), from.identity.as_ref().map(AbsPath::as_str)), ("h:x", Some("/etc/certsync/id")));
+    let made = loaded.desired.patterns[0].expand(&set("b.test")).expect("a set");
+    assert_eq!(made.source.to_string(), "h:x/b.test");
+    assert_eq!(load_as(&resolved_yaml(&loaded), None).map(|again| again.desired), Ok(loaded.desired));
+}
+
+#[test]
 fn what_nothing_carries_out_yet_is_refused() {
-    let alone = |source: &str| format!("version: 1\ncerts:\n  a: {{ source: {source}, install: \"/etc/{{name}}\" }}\n");
     let in_fleet = |old: &str, new: &str| {
         let text = example();
         assert!(text.contains(old), "{old}");
@@ -251,9 +262,6 @@ fn what_nothing_carries_out_yet_is_refused() {
     };
     let bare = "upstream: web2, delivery: push, via: { rsync: /certsync/live, command: \"/usr/local/bin/reload x\" }";
     for ((text, name), message) in [
-        ((alone("{ rsync: \"h:x/*\", identity: id }"), None), "a source with `rsync` is not supported yet"),
-        ((alone("{ rsync: \"rsync://h/x\", password_file: secret }"), None), "a source with `rsync` is not supported yet"),
-        (in_fleet("source: ssl\n", "source: { rsync: \"h:x\" }\n"), "a source with `rsync` is not supported yet"),
         (
             in_fleet("old1:  { address: 10.0.0.99, upstream: web2, delivery: push }", &format!("old1: {{ address: x.test, {bare} }}")),
             "a server with `via: { rsync: … }` is not supported yet",

@@ -13,8 +13,8 @@ const KEYS: &str = "key-lines";
 /// Lines shorter than this (the last of a key, sometimes) prove nothing.
 const SHORTEST: usize = 16;
 
-/// Where private keys belong in a state directory: sets, this host's own, and sets that were brought and not taken yet.
-const PRIVATE: [&str; 4] = ["store", "keys", "inbox", "refused"];
+/// Where private keys belong in a state directory: sets, this host's own, sets that were brought and not taken yet, copies of what masters have.
+const PRIVATE: [&str; 5] = ["store", "keys", "inbox", "refused", "rsync"];
 
 /// One test's record.
 pub struct Recorder {

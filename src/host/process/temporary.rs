@@ -93,14 +93,15 @@ impl Drop for TemporaryFile {
     }
 }
 
-fn base() -> PathBuf {
+/// The directory for what is private and short-lived.
+pub(in crate::host) fn base() -> PathBuf {
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let candidate = if Uid::effective().is_root() { Some(PathBuf::from("/run")) } else { own };
     candidate.filter(|path| path.is_absolute() && path.is_dir()).unwrap_or_else(std::env::temp_dir)
 }
 
 /// Makes a directory that was not there, under a name nobody can foresee.
-fn make_dir(parent: &OwnedFd) -> nix::Result<String> {
+pub(in crate::host) fn make_dir(parent: &OwnedFd) -> nix::Result<String> {
     let owner = Owner::this().map(|owner| format!("{}-", owner.to_name())).unwrap_or_default();
     for _ in 0..TRIES {
         let name = format!("{PREFIX}{owner}{:016x}", RandomState::new().build_hasher().finish());
@@ -114,7 +115,7 @@ fn make_dir(parent: &OwnedFd) -> nix::Result<String> {
 }
 
 /// Removes what killed runs of ours left behind; nobody misses it if that fails.
-fn sweep(parent: &OwnedFd) {
+pub(in crate::host) fn sweep(parent: &OwnedFd) {
     let Ok(parent) = parent.try_clone().map(Dir::from_fd) else { return };
     for entry in parent.entries().unwrap_or_default() {
         if is_abandoned(&entry) {
@@ -133,9 +134,7 @@ fn remove(parent: &Dir, name: &OsStr) -> std::io::Result<()> {
     if dir.stat()?.uid != Uid::effective().as_raw() {
         return Ok(());
     }
-    dir.unlink(OsStr::new(NAME))?;
-    // Whatever else somebody has put there keeps it.
-    parent.remove_dir(name)
+    parent.remove_tree(name)
 }
 
 fn shown(path: &Path) -> String {

@@ -118,6 +118,7 @@ fn telling(printed: &str) -> Option<&str> {
         line.starts_with("rsync error:")
             || line.starts_with("rsync warning:")
             || line.contains("connection unexpectedly closed")
+            || line.starts_with("(see the rsync man")
             || line.contains("read error: Connection reset")
             || line.contains("write error: Broken pipe")
     };

@@ -2,7 +2,9 @@
 
 use super::super::desired::SetSource;
 use super::super::fault::quoted;
-use super::super::fleet::{Beyond, Canary, Delivery, EntryKind, Fleet, FleetSettings, Members, Parts, Rollout, Route, Server, Stage, Via};
+use super::super::fleet::{
+    Beyond, Canary, DEADLINE, Delivery, EntryKind, Fleet, FleetSettings, Members, Parts, Rollout, Route, Server, Stage, Via,
+};
 use super::super::types_fleet::{CanarySpec, FleetSpec, RolloutSpec, ServerSpec, ViaSpec};
 use super::servers::{ELSEWHERE, Number, Servers, values};
 use super::topology::{Role, Topology, Way};
@@ -12,7 +14,6 @@ use std::time::Duration;
 
 /// How many servers at once, where the spec says nothing.
 const PARALLEL: u32 = 64;
-const DEADLINE: Duration = Duration::from_secs(60);
 const RETRIES: u32 = 3;
 const STALE_AFTER: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 const PORT: u16 = 22;

@@ -197,8 +197,7 @@ fn rsync(context: &Context<'_>, pos: Pos, spec: &RsyncSource) -> Option<Source> 
     if text.has_port && spec.port.is_written() {
         context.fault(spec.port.key(), "the address has a port already", "write it in one place");
     }
-    context.fault(pos, "a source with `rsync` is not supported yet", "read a directory of this host, and let rsync fill that");
-    let from = RsyncFrom { from: text.from.clone(), port: spec.port.value().copied(), identity, password_file };
+    let from = RsyncFrom { from: text.from.clone(), port: spec.port.value().copied(), identity, password_file, mirror: None };
     let kind = if text.is_pattern { EntryKind::Pattern } else { EntryKind::Set };
     Some(Source { at: SetSource::Rsync(from), kind })
 }
