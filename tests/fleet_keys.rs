@@ -13,8 +13,10 @@ const WEB1_ID: &str = "SHA256:LPQXfsDdRmirKzPPoq+4P+jbT+pIAPhvk4xv4H1jsUs";
 const EDGE: &str =
     "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAINfYTpiLH8pQzcYlyt2N5Mwp2086vuAhroIng6h9lpzWAAAABHNzaDo=";
 const EDGE_ID: &str = "SHA256:Wp71HhcJg0v0rZbR0U5oRuZdi6K8pNqPURaA1aqvrAQ";
+const OLD1: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFLJp2n5lWMY8SX+BE5EuCA7VsNUyq3hSykKy4S8KA2M";
+const OLD1_ID: &str = "SHA256:QorxSD8ztlaRoF/JoQNc0OAaAtxt/ry1f3g45B19JW0";
 
-/// mgmt, web1 below it, edge below web1.
+/// mgmt, web1 below it, edge below web1; old1 below mgmt has no certsync.
 fn spec() -> String {
     format!(
         "\
@@ -23,6 +25,7 @@ servers:
   mgmt: {{ address: ssl.example.com, port: 2222, public_key: \"{MGMT} root@mgmt\", host_key: \"{MGMT}\" }}
   web1: {{ address: 10.0.0.11, upstream: mgmt, delivery: push, public_key: \"{WEB1}\", host_key: [\"{WEB1}\", \"{EDGE}\"] }}
   \"Edge 1\": {{ address: 10.0.0.12, upstream: web1, public_key: \"{EDGE}\", host_key: \"{EDGE}\", from: [10.0.0.0/8, \"!10.1.*\"] }}
+  old1: {{ address: 10.0.0.99, upstream: mgmt, delivery: push, public_key: \"{OLD1}\", host_key: \"{OLD1}\", via: {{ rsync: /live }} }}
 certs:
   example.com: {{ source: /srv/certs/example.com, targets: all, install: /etc/ssl/example.com }}
 "
@@ -63,8 +66,8 @@ fn sshd_is_answered_for_one_key() {
     let (kind, blob) = WEB1.split_once(' ').expect("two words");
     answer.again().args(["authorized-keys", "--as", "mgmt", "--for-key", kind, blob]).stdout(&wanted).run();
     answer.again().args(["authorized-keys", "--as", "mgmt", "--for-key", WEB1]).stdout(&wanted).run();
-    // Known, but not directly above or below; unknown; of a kind that is never let in.
-    for key in [EDGE_ID, MGMT_ID, "ssh-dss AAAAB3NzaC1kc3MAAACB", "nonsense"] {
+    // Known, but not directly above or below, or without certsync; unknown; of a kind that is never let in.
+    for key in [EDGE_ID, MGMT_ID, OLD1_ID, "ssh-dss AAAAB3NzaC1kc3MAAACB", "nonsense"] {
         answer.again().args(["authorized-keys", "--as", "mgmt", "--for-key", key]).run();
     }
     answer.again().args(["authorized-keys", "--as", "mgmt", "--for-key", "SHA256:short"]).stderr_has("not the fingerprint").status(1).run();
@@ -121,7 +124,11 @@ fn a_file_that_sshd_would_not_read_is_left_alone() {
 fn known_hosts_has_the_hosts_that_are_connected_to() {
     let of_web1 = format!("mgmt,[ssl.example.com]:2222 {MGMT}\nedge-1-951a05210072,10.0.0.12 {EDGE}\n");
     let answer = Test::new().spec(&spec()).args(["known-hosts", "--as", "web1"]).stdout(&of_web1).run();
-    answer.again().args(["known-hosts", "--as", "mgmt"]).stdout(&format!("web1,10.0.0.11 {WEB1}\nweb1,10.0.0.11 {EDGE}\n")).run();
+    answer
+        .again()
+        .args(["known-hosts", "--as", "mgmt"])
+        .stdout(&format!("web1,10.0.0.11 {WEB1}\nweb1,10.0.0.11 {EDGE}\nold1,10.0.0.99 {OLD1}\n"))
+        .run();
     answer.again().args(["known-hosts", "--as", "web1", "--write", "known"]).stdout("[DIR]/known: changed\n").run();
     let text = fs::read_to_string(answer.dir().join("known")).expect("text");
     assert_eq!(text, format!("# BEGIN certsync: certsync known-hosts --write keeps these lines\n{of_web1}# END certsync\n"));

@@ -9,6 +9,7 @@ use crate::fleet::contact::{Patience, Purpose};
 use crate::fleet::deliver::{Deliver, Newest, Turn};
 use crate::fleet::due::{Belief, Due, Limit, due};
 use crate::fleet::fetch::Upstream;
+use crate::fleet::parcel;
 use crate::fleet::record::Records;
 use crate::fleet::wave::Wave;
 use crate::host::lock::{Lock, Wait, take};
@@ -17,7 +18,7 @@ use crate::host::{Dir, clock};
 use crate::plan::Report;
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::Desired;
-use crate::spec::fleet::{Delivery, Fleet, Server};
+use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::answers::{Answer, answer, sweep_answers};
 use crate::state::inbox::{Inbox, Wanted};
 use crate::state::{Index, Standing, Store};
@@ -179,6 +180,7 @@ impl Below<'_> {
                 return Ok(());
             };
             self.dir.unlink(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?;
+            parcel::sweep(self.dir, self.at)?;
             let served = self.serve_once(report);
             drop(lock);
             served?;
@@ -237,6 +239,10 @@ impl Below<'_> {
 
     /// Serves those that are due, all at once or as the rollout lets them.
     fn spread(&self, (due, in_step): (&[Due<'_>], &[&Server]), newest: &Newest<'_>, index: &mut Index, report: &mut Report) -> Result<()> {
+        // What a server without certsync is brought again may owe its command: until that is through, nobody takes it for in step.
+        let mut sure = index.clone();
+        sure.retain(|name, _| !due.iter().any(|due| due.server.via != Via::Ssh && due.server.name == *name));
+        self.records.keep_index(&sure)?;
         let identity = Identity::of(self.dir, self.at)?;
         let store = Store::new(self.dir, self.at);
         let offers = newest.offers()?;
@@ -245,6 +251,7 @@ impl Below<'_> {
             desired: self.desired,
             fleet: self.fleet,
             store: &store,
+            state: (self.dir, self.at),
             identity: &identity,
             purpose: Purpose::Deliver,
             // Who goes first is waited for: the others go on only when it is through.

@@ -35,7 +35,8 @@ pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
     let progress = Progress::new(options.progress, Kind::PassingOn, servers.len());
     let turns = servers.into_iter().map(|server| Turn { server, retries: fleet.settings.retries }).collect();
     let (purpose, patience) = (Purpose::Signal, options.patience);
-    Deliver { desired: &desired, fleet, store: &store, identity: &identity, purpose, patience, newest }.run(turns, |served| {
+    let state = (&dir, at);
+    Deliver { desired: &desired, fleet, store: &store, state, identity: &identity, purpose, patience, newest }.run(turns, |served| {
         progress.step(served.server.name.as_str());
         report.servers.push(records.keep(served, &offers, &mut index));
     });

@@ -56,7 +56,7 @@ fn quoted(value: &str) -> String {
 }
 
 /// As one word for the account's shell.
-fn for_shell(word: &str) -> String {
+pub(super) fn for_shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:+=@,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

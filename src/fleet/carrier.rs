@@ -7,8 +7,8 @@ use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::Dir;
 use crate::host::link::Patience;
 use crate::host::scratch::Scratch;
-use crate::host::ssh::{Connection, Failure, Login, Why};
-use crate::spec::fleet::{Fleet, Server};
+use crate::host::ssh::{Connection, Failure, Far, Login, Why};
+use crate::spec::fleet::{Fleet, Server, Via};
 use std::time::Duration;
 
 /// What this host logs in with: its own key, where it has one, and the host keys of the spec.
@@ -58,6 +58,23 @@ impl<'a> Identity<'a> {
     }
 }
 
+/// How to log in to `server`.
+///
+/// # Errors
+/// ssh cannot be given such an address, user or path.
+pub fn login(server: &Server, identity: &Identity<'_>) -> std::result::Result<Login, Failure> {
+    let unusable = |error: Error| Failure { why: Why::NotStarted, cause: error.to_string(), hint: error.hint };
+    let far = if server.via == Via::Ssh { Far::Certsync } else { Far::Rsync };
+    let mut login = Login::written(&server.address, Some(server.port), Some(&server.user), far).map_err(unusable)?;
+    if let Some(known) = identity.known_hosts(server).map_err(unusable)? {
+        login = login.known_as(&alias(&server.name), &known).map_err(unusable)?;
+    }
+    if let Some(key) = &identity.key {
+        login = login.with_key(key).map_err(unusable)?;
+    }
+    Ok(login)
+}
+
 /// Logs in to `server`.
 ///
 /// # Errors
@@ -67,15 +84,7 @@ pub fn connect(
     identity: &Identity<'_>,
     (each, whole): (Duration, Duration),
 ) -> std::result::Result<Wire<Connection>, Failure> {
-    let unusable = |error: Error| Failure { why: Why::NotStarted, cause: error.to_string(), hint: error.hint };
-    let mut login = Login::new(&server.address, server.port, &server.user).map_err(unusable)?;
-    if let Some(known) = identity.known_hosts(server).map_err(unusable)? {
-        login = login.known_as(&alias(&server.name), &known).map_err(unusable)?;
-    }
-    if let Some(key) = &identity.key {
-        login = login.with_key(key).map_err(unusable)?;
-    }
-    let connection = Connection::open(&login, Patience::new(each, whole))?;
+    let connection = Connection::open(&login(server, identity)?, Patience::new(each, whole))?;
     Ok(Wire::new(connection, server.name.as_str()))
 }
 

@@ -1,14 +1,15 @@
 //! Serving the servers below, many at once.
 
+use super::bring::Bring;
 use super::carrier::{Identity, connect, explained, wait_each};
 use super::contact::{Contact, Patience, Purpose, Said, Unwanted};
 use super::due::{Due, wanted};
 use super::parallel::in_parallel;
-use crate::base::{Error, ErrorKind, Result};
-use crate::host::Stat;
+use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::ssh::Why;
+use crate::host::{Dir, Stat};
 use crate::spec::Desired;
-use crate::spec::fleet::{Fleet, Server};
+use crate::spec::fleet::{Fleet, Server, Via};
 use crate::state::{Offers, Store, TroubleKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
@@ -27,6 +28,8 @@ pub struct Deliver<'a> {
     pub fleet: &'a Fleet,
     /// What there is to be passed on.
     pub store: &'a Store<'a>,
+    /// The state directory, and where it is.
+    pub state: (&'a Dir, &'a AbsPath),
     /// What this host logs in with.
     pub identity: &'a Identity<'a>,
     /// What they are contacted for.
@@ -125,6 +128,12 @@ impl<'a> Deliver<'a> {
         let due = Due { server, wanted: wanted(self.desired, self.fleet, server, &offers) };
         *hash = due.wanted.hash;
         let deadline = self.fleet.settings.deadline;
+        if let Via::Rsync { directory, command } = &server.via {
+            let (fleet, store, identity, wanted) = (self.fleet, self.store, self.identity, &due.wanted);
+            let (state, until) = (self.state, Instant::now() + deadline);
+            let bring = Bring { fleet, server, directory, command: command.as_ref(), wanted, store, identity, state, until };
+            return bring.run().map_err(told);
+        }
         let mut wire = match connect(server, self.identity, (deadline, deadline)) {
             Ok(wire) => wire,
             Err(failure) => {
@@ -137,14 +146,16 @@ impl<'a> Deliver<'a> {
             Some(offer) => self.store.load(set, &offer.digest),
             None => Err(Error::new(ErrorKind::State, set.to_string(), "is offered no more")),
         };
-        contact.run(load).map_err(|error| {
-            let (error, why) = explained(&mut contact.wire, error, server);
-            match why {
-                Some(Why::Unreachable | Why::Closed | Why::Deadline) => (Tell::Again, TroubleKind::Unreachable, error),
-                Some(Why::NotStarted | Why::HostKey | Why::KeyRefused) => (Tell::NoMore, TroubleKind::Unreachable, error),
-                None => (Tell::NoMore, TroubleKind::Refused, error),
-            }
-        })
+        contact.run(load).map_err(|error| told(explained(&mut contact.wire, error, server)))
+    }
+}
+
+/// What is told of a server that could not be served, and why.
+fn told((error, why): (Error, Option<Why>)) -> (Tell, TroubleKind, Error) {
+    match why {
+        Some(Why::Unreachable | Why::Closed | Why::Deadline) => (Tell::Again, TroubleKind::Unreachable, error),
+        Some(Why::NotStarted | Why::HostKey | Why::KeyRefused) => (Tell::NoMore, TroubleKind::Unreachable, error),
+        None => (Tell::NoMore, TroubleKind::Refused, error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::{Error, ErrorKind, Result, ServerName, SetName, SshKeyId};
 use crate::spec::Desired;
-use crate::spec::fleet::{Delivery, Fleet, Server};
+use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::Offer;
 
 /// What a peer asks for.
@@ -74,6 +74,10 @@ pub fn identify<'a>(fleet: &'a Fleet, name: &ServerName, key: SshKeyId) -> Resul
         return Err(refused(name, format!("the key {key} is not in this host's spec"))
             .hint("see public_key of the server there; certsync authorized-keys --write takes lines of servers that left the spec out"));
     };
+    if server.via != Via::Ssh {
+        return Err(refused(&server.name, "is a host without certsync in this host's spec, which never logs in".to_owned())
+            .hint("take `public_key` out of its entry, or `via` where it has certsync now"));
+    }
     let is_among = |mut servers: Box<dyn Iterator<Item = &Server> + '_>| servers.any(|other| other.name == server.name);
     let kin = if is_among(Box::new(fleet.upstreams())) {
         Kin::Upstream

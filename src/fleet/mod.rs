@@ -2,6 +2,7 @@
 
 pub mod authorized_keys;
 pub mod block;
+mod bring;
 pub mod carrier;
 pub mod contact;
 pub mod deliver;
@@ -15,8 +16,10 @@ pub mod master;
 pub mod may;
 pub mod own;
 mod parallel;
+pub mod parcel;
 pub mod plans;
 pub mod record;
+mod remote;
 pub mod rollout;
 pub mod runner;
 pub mod wave;

@@ -9,7 +9,7 @@ use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::{Dir, clock};
 use crate::plan::{HookReport, HookResult, Phase, ServerReport, ServerResult, ServerSet};
 use crate::spec::Desired;
-use crate::spec::fleet::{Fleet, Server};
+use crate::spec::fleet::{Fleet, Server, Via};
 use crate::state::inbox::{Inbox, Told};
 use crate::state::{Floor, floors, keep_floors, raise};
 use crate::state::{InStep, Index, Level, Offers, Peer, Peers, Standing, TroubleKind};
@@ -298,6 +298,7 @@ fn failed_there(server: &Server, peer: &Peer, wanted: &Wanted<'_>) -> Option<Err
         match known.level {
             Level::Failed => return wrong(format!("{set} failed there{why}")),
             Level::Refused => return wrong(format!("{set} was refused there{why}")),
+            Level::Stored if server.via != Via::Ssh => {}
             Level::Stored => return wrong(format!("{set} is not installed there yet")),
             Level::Installed => {
                 let hook = standing.hooks.first().map(|hook| format!(": {}: {}", hook.name, hook.last)).unwrap_or_default();

@@ -12,6 +12,7 @@ pub mod glance;
 mod identity;
 pub mod link;
 pub mod lock;
+pub mod orphan;
 mod output;
 pub mod process;
 mod program;

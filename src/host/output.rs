@@ -66,7 +66,8 @@ impl Output {
         text
     }
 
-    fn add(&mut self, chunk: &[u8]) {
+    /// Takes what was read elsewhere.
+    pub(super) fn add(&mut self, chunk: &[u8]) {
         self.bytes.extend_from_slice(chunk);
         // Not at every read: moving the kept bytes costs more than reading them.
         if self.bytes.len() > 4 * self.kept {

@@ -5,10 +5,12 @@
 
 mod arguments;
 mod failure;
+mod remote;
 
 pub use arguments::Login;
 pub use failure::{Failure, Far, Why};
 pub(super) use failure::{Hints, in_our_form, of_keys};
+pub use remote::Finished;
 
 use super::link::{Link, Patience, Trouble};
 use crate::base::{Error, ErrorKind};

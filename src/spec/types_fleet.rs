@@ -60,9 +60,9 @@ pub enum ViaWord {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["rsync"]))]
 pub struct ViaRsync {
-    /// The directory there.
+    /// The directory there; each set comes to lie in a folder of its name.
     pub rsync: At<PathText>,
-    /// What is run there afterwards.
+    /// What is run there afterwards. In a list `{name}` is the set's name, and it runs once for each; text has the names in `"$@"`.
     pub command: At<CommandSpec>,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Not part of a plain `cargo test`; run by `cargo test --test fleet`, as root. What a test needs and does not find here, it names.
 
+mod bare;
+mod bare_cut;
 mod broken;
 mod faults;
 mod first;

@@ -12,7 +12,7 @@ const KEYS: [&str; 2] = [
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFLJp2n5lWMY8SX+BE5EuCA7VsNUyq3hSykKy4S8KA2M",
 ];
 
-/// Three tiers, two origins, a server with two upstreams.
+/// Three tiers, two origins, a server with two upstreams, and a host without certsync.
 fn example() -> String {
     r#"
 version: 1
@@ -27,7 +27,7 @@ servers:
   web2:  { address: 10.0.0.12, upstream: [mgmt, other], delivery: trigger }
   edge1: { address: edge1.example.net, upstream: [web1, web2], delivery: trigger, user: tls }
   edge2: { address: edge2.example.net, upstream: web2, delivery: push }
-  old1:  { address: 10.0.0.99, upstream: web2, delivery: push }
+  old1:  { address: 10.0.0.99, upstream: web2, delivery: push, via: { rsync: /certsync/live, command: "/usr/local/bin/reload x" } }
   alone: { address: 10.0.0.13, upstream: mgmt }
 groups:
   web: [web1, web2]
@@ -254,23 +254,54 @@ fn a_host_that_stands_alone_reads_a_master_over_rsync_itself() {
 }
 
 #[test]
-fn what_nothing_carries_out_yet_is_refused() {
-    let in_fleet = |old: &str, new: &str| {
-        let text = example();
-        assert!(text.contains(old), "{old}");
-        (text.replace(old, new), Some("web2"))
+fn nothing_is_installed_on_a_host_without_certsync() {
+    let sets = |name: &str| sets(&desired(&example(), name));
+    assert_eq!(
+        sets("old1"),
+        ["a from the upstream: 0", "lineages/* from the upstream: 0"],
+        "it is no host of ours, whoever asks for its part"
+    );
+    let spec = |certs: &str| {
+        format!(
+            "version: 1
+servers:
+  mgmt: {{ address: a }}
+  web1: {{ address: b, upstream: mgmt }}
+  old1: {{ address: c, upstream: mgmt, delivery: push, via: {{ rsync: /live, command: [reload, \"{{name}}\"] }} }}
+  old2: {{ address: d, upstream: mgmt, delivery: push, via: {{ rsync: /live, command: 'reload \"${{name}}\"' }} }}
+groups: {{ old: [old1, old2], some: [web1, old1] }}
+certs:
+  x: {{ source: /srv/x, {certs} }}
+"
+        )
     };
-    let bare = "upstream: web2, delivery: push, via: { rsync: /certsync/live, command: \"/usr/local/bin/reload x\" }";
-    for ((text, name), message) in [
-        (
-            in_fleet("old1:  { address: 10.0.0.99, upstream: web2, delivery: push }", &format!("old1: {{ address: x.test, {bare} }}")),
-            "a server with `via: { rsync: … }` is not supported yet",
-        ),
-        (in_fleet("rollout: { canary", "rollout: { stage: all, canary"), "`stage: all` is not supported yet"),
+    let faults = |certs: &str| load_as(&spec(certs), Some("mgmt")).err().map(|faults| faults.to_string()).unwrap_or_default();
+    for good in [
+        "targets: all, install: /etc/x",
+        "targets: some, install: /etc/x",
+        "targets: old, install: []",
+        "targets: all, install: { dest: /etc/x, targets: [some] }",
     ] {
-        let faults = load_as(&text, name).expect_err(message).to_string();
-        assert!(faults.contains(message), "{faults}");
+        assert_eq!(faults(good), "", "{good}");
     }
+    for (bad, place, message) in [
+        ("targets: old1, install: /etc/x", "9:48", "`old1` is a host without certsync, where nothing is installed"),
+        ("targets: old, install: { dest: /etc/x }", "9:47", "`old1`, `old2` are hosts without certsync, where nothing is installed"),
+        ("targets: all, install: { dest: /etc/x, targets: [web1, old2] }", "9:79", "`old2` is a host without certsync, where nothing"),
+        ("targets: all, install: { dest: /etc/x, targets: [web1, old] }", "9:79", "`old1`, `old2` are hosts without certsync"),
+    ] {
+        let told = faults(bad);
+        assert!(told.contains(&format!("{place}: {message}")), "{bad}: {told}");
+        assert_eq!(told.matches("error:").count().max(1), 1, "{told}");
+    }
+}
+
+#[test]
+fn what_nothing_carries_out_yet_is_refused() {
+    let old = "rollout: { canary";
+    assert!(example().contains(old));
+    let faults = load_as(&example().replace(old, "rollout: { stage: all, canary"), Some("web2")).expect_err("a fault").to_string();
+    assert!(faults.contains("`stage: all` is not supported yet"), "{faults}");
 }
 
 #[test]

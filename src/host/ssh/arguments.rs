@@ -15,6 +15,7 @@ pub struct Login {
     known: Option<Known>,
     identity: Option<String>,
     far: Far,
+    command: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Login {
         {
             return wrong("user", user);
         }
-        Ok(Login { address: address.into(), port, user: user.map(String::from), known: None, identity: None, far })
+        Ok(Login { address: address.into(), port, user: user.map(String::from), known: None, identity: None, far, command: COMMAND.into() })
     }
 
     /// Its host key must stand in `file`, under the name `alias`; no other file is looked at.
@@ -77,10 +78,16 @@ impl Login {
         Ok(self)
     }
 
+    /// Runs `line` there, which the shell of the account reads, instead of talking to certsync.
+    pub fn running(mut self, line: &str) -> Login {
+        self.command = line.into();
+        self
+    }
+
     /// The arguments; it may take `time` to connect.
     pub(super) fn arguments(&self, time: Duration) -> Vec<String> {
         let mut out = self.options(time);
-        out.extend(["--".into(), self.address.clone(), COMMAND.into()]);
+        out.extend(["--".into(), self.address.clone(), self.command.clone()]);
         out
     }
 

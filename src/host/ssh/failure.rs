@@ -78,7 +78,7 @@ pub(super) enum Before {
 }
 
 /// The status with which ssh itself fails (ssh(1), EXIT STATUS).
-const SSH_FAILED: i32 = 255;
+pub(super) const SSH_FAILED: i32 = 255;
 
 pub(super) fn not_started(program: &str, error: &io::Error) -> Failure {
     let hint = (error.kind() == io::ErrorKind::NotFound).then(|| "install OpenSSH's client, as the package openssh-client".into());
@@ -136,7 +136,7 @@ fn find<'a>(printed: &'a str, words: &[&str]) -> Option<&'a str> {
 }
 
 /// The last line that says something: not a frame of stars around a warning, not ssh's own tracing.
-fn last_line(printed: &str) -> Option<&str> {
+pub(super) fn last_line(printed: &str) -> Option<&str> {
     let says = |line: &&str| line.chars().any(char::is_alphanumeric) && !line.starts_with("debug");
     printed.lines().rev().map(str::trim).find(says)
 }

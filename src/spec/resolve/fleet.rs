@@ -3,12 +3,12 @@
 use super::super::desired::SetSource;
 use super::super::fault::quoted;
 use super::super::fleet::{
-    Beyond, Canary, DEADLINE, Delivery, EntryKind, Fleet, FleetSettings, Members, Parts, Rollout, Route, Server, Stage, Via,
+    Beyond, Canary, DEADLINE, Delivery, EntryKind, Fleet, FleetSettings, Members, Parts, Rollout, Route, Server, Stage,
 };
-use super::super::types_fleet::{CanarySpec, FleetSpec, RolloutSpec, ServerSpec, ViaSpec};
-use super::servers::{ELSEWHERE, Number, Servers, values};
+use super::super::types_fleet::{CanarySpec, FleetSpec, RolloutSpec, ServerSpec};
+use super::servers::{Number, Servers, values};
 use super::topology::{Role, Topology, Way};
-use super::{Context, hooks};
+use super::{Context, bare};
 use crate::base::{ServerName, SetName};
 use std::time::Duration;
 
@@ -87,13 +87,6 @@ fn route(topology: &Topology<'_>, me: Number, local: &[Option<Number>], going: G
 }
 
 fn server(context: &Context<'_>, name: ServerName, upstreams: Vec<ServerName>, spec: &ServerSpec) -> Server {
-    let via = match spec.via.value() {
-        Some(ViaSpec::Rsync(via)) => {
-            let directory = via.rsync.value().and_then(|path| path.0.parse().ok());
-            directory.map(|directory| Via::Rsync { directory, command: hooks::command(context, &via.command, ELSEWHERE) })
-        }
-        _ => None,
-    };
     Server {
         name,
         address: spec.address.value().map(|address| address.0.clone()).unwrap_or_default(),
@@ -101,7 +94,7 @@ fn server(context: &Context<'_>, name: ServerName, upstreams: Vec<ServerName>, s
         user: spec.user.value().map_or_else(|| USER.to_owned(), |user| user.0.clone()),
         upstreams,
         delivery: spec.delivery.value().copied().unwrap_or(Delivery::Pull),
-        via: via.unwrap_or(Via::Ssh),
+        via: bare::via(context, spec),
         public_keys: values(&spec.public_key).map(|key| key.0.clone()).collect(),
         host_keys: values(&spec.host_key).map(|key| key.0.clone()).collect(),
         from: values(&spec.from).map(|pattern| pattern.0.clone()).collect(),

@@ -1,6 +1,7 @@
 //! From the spec as written to this host's part: every default filled in, every name resolved, every fault recorded.
 
 mod accounts;
+mod bare;
 mod fleet;
 mod groups;
 mod hooks;

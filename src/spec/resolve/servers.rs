@@ -6,12 +6,9 @@ use super::super::leaf::Line;
 use super::super::types_fleet::{ServerSpec, ViaSpec};
 use super::super::wrap::{At, List};
 use super::groups::Groups;
-use super::{Context, Named, hooks};
-use crate::base::{AbsPath, ServerName, SshKey};
+use super::{Context, Named, bare};
+use crate::base::{ServerName, SshKey};
 use std::collections::{HashMap, HashSet};
-
-/// Why the program of a command for another host must be a whole path.
-pub(super) const ELSEWHERE: &str = "it runs on another host: write the whole path";
 
 /// A server's number, in spec order.
 pub(super) type Number = usize;
@@ -233,38 +230,9 @@ impl<'a> Servers<'a> {
                 context.fault(spec.from.pos(), "a `from` of exceptions alone lets nobody in", "write `*` as well");
             }
             if let Some(ViaSpec::Rsync(_)) = spec.via.value() {
-                self.check_bare(context, spec);
+                bare::check(context, spec);
             }
         }
-    }
-
-    /// A host without certsync.
-    fn check_bare(&self, context: &Context<'_>, spec: &ServerSpec) {
-        let at = &spec.via;
-        let Some(ViaSpec::Rsync(via)) = at.value() else { return };
-        let has_fault = spec.delivery.is_written() && spec.delivery.value().is_none();
-        if spec.delivery.value() != Some(&Delivery::Push) && !has_fault {
-            context.fault(at.key(), "a host without certsync can only be pushed to", "write `delivery: push`");
-        }
-        if !spec.upstream.is_written() {
-            context.fault(at.key(), "a host without certsync needs an upstream", "name the server that brings its sets");
-        }
-        if !via.rsync.is_written() {
-            context.fault(at.pos(), "`via` has no `rsync`", "write the directory of that host");
-        }
-        match via.rsync.value().map(|path| path.0.as_str()) {
-            Some(path) if !path.starts_with('/') => {
-                let message = format!("a relative path: {}", quoted(path));
-                context.fault(via.rsync.pos(), message, "it is a directory of another host: write the whole path");
-            }
-            Some(path) if path.parse::<AbsPath>().is_ok_and(|path| path.as_str() == "/") => {
-                context.fault(via.rsync.pos(), "`/` cannot take the sets", "use a directory of its own");
-            }
-            _ => {}
-        }
-        hooks::command(context, &via.command, ELSEWHERE);
-        let hint = "install certsync there, or let a hook of its upstream bring the files";
-        context.fault(at.key(), "a server with `via: { rsync: … }` is not supported yet", hint);
     }
 
     /// A key is who somebody is: no two servers may have one.

@@ -12,7 +12,7 @@ use super::fleet::Going;
 use super::installs::{self, Frame, Place};
 use super::servers::Number;
 use super::topology::{Role, Topology};
-use super::{Context, Named};
+use super::{Context, Named, bare};
 use crate::base::{AbsPath, HookName, SetName};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -67,8 +67,9 @@ pub(super) fn resolve(
         check_name(context, key);
         let source = source(context, key, spec);
         let way = topology.map(|topology| (topology, topology.way(context, key, spec)));
-        if way.is_none() {
-            refuse_ways(context, spec);
+        match &way {
+            Some((topology, way)) => bare::check_installs(context, topology, way, spec),
+            None => refuse_ways(context, spec),
         }
         let is_here = |targets: &At<List<Line>>| way.as_ref().is_none_or(|(topology, way)| topology.is_install_here(context, way, targets));
         let is_pattern = source.as_ref().is_some_and(|source| source.kind == EntryKind::Pattern);

@@ -129,7 +129,8 @@ impl<'a> Topology<'a> {
 
     /// Whether an install is one of this host.
     pub(super) fn is_install_here(&self, context: &Context<'_>, way: &Way, targets: &At<List<Line>>) -> bool {
-        let is_target = |targets: &Members| self.me.is_some_and(|me| targets.has(me)) && way.role != Role::Nothing;
+        let is_target =
+            |targets: &Members| self.me.is_some_and(|me| targets.has(me) && !self.servers.is_bare(me)) && way.role != Role::Nothing;
         let Some(list) = targets.value() else { return is_target(&way.targets) && !targets.is_written() };
         let own = self.servers.groups.targets(context, &self.servers, list, way.origin);
         let strange = own.all.without(&way.targets);

@@ -40,6 +40,8 @@ pub struct ServerStatus {
     pub name: ServerName,
     /// How sets come to it.
     pub delivery: Delivery,
+    /// It has no certsync: of what is done there with what was brought nothing can be known.
+    pub without_certsync: bool,
     /// The version of certsync there, as it said.
     pub certsync: Option<String>,
     /// When it was last heard of, itself or through the host between, Unix seconds.
@@ -153,7 +155,8 @@ fn server_status(server: &Server, stale_after: i64, inputs: &FleetInputs<'_>) ->
     ServerStatus {
         name: server.name.clone(),
         delivery: server.delivery,
-        certsync: standing.map(|standing| standing.certsync.clone()),
+        without_certsync: server.via != Via::Ssh,
+        certsync: standing.map(|standing| standing.certsync.clone()).filter(|version| !version.is_empty()),
         last_contact,
         reported,
         stale: is_due && heard.is_none_or(|heard| inputs.now.saturating_sub(heard) > stale_after),

@@ -99,6 +99,9 @@ pub(super) fn server_notes(server: &ServerStatus, now: i64) -> Vec<String> {
         };
         notes.push(format!("{kind} since {}: {}", minute(trouble.since), printable(&trouble.cause)));
     }
+    if server.without_certsync {
+        notes.push("no certsync there, stored is all that can be known".to_owned());
+    }
     for hook in &server.hooks {
         let set = hook.set.as_ref().map(|set| format!(" ({set})")).unwrap_or_default();
         let last = if hook.last.is_empty() { String::new() } else { format!(": {}", printable(&hook.last)) };

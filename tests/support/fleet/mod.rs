@@ -71,7 +71,7 @@ impl Fleet {
         let node = |server: &Server| Node::start(&server.name, &server.rest, &root.path().join(&server.name), free_port());
         let nodes: Vec<Node> = servers.iter().map(node).collect();
         let mut fleet = Fleet { nodes, certs: certs.into(), root };
-        for at in 0..fleet.nodes.len() {
+        for at in (0..fleet.nodes.len()).filter(|at| !fleet.nodes[*at].is_bare()).collect::<Vec<_>>() {
             let key = fleet.nodes[at].certsync(&["keygen"]).ok();
             fleet.nodes[at].public_keys = vec![key.trim_end().to_owned()];
         }
@@ -115,7 +115,7 @@ impl Fleet {
 
     /// Gives every node the spec as it is now, and the lines of authorized_keys that it makes.
     pub fn tell(&self) {
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| !node.is_bare()) {
             self.tell_one(node);
         }
     }

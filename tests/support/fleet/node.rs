@@ -96,6 +96,10 @@ impl Node {
 
     /// Its line in the spec.
     pub(super) fn line(&self) -> String {
+        if self.is_bare() {
+            let (name, port, host_key) = (&self.name, self.port, &common().host_key_line);
+            return format!("  {name}: {{ address: 127.0.0.1, port: {port}, host_key: {host_key:?}, {} }}\n", self.rest);
+        }
         let quoted: Vec<String> = self.public_keys.iter().map(|key| format!("{key:?}")).collect();
         let comma = if self.rest.is_empty() { "" } else { ", " };
         format!(
@@ -106,6 +110,26 @@ impl Node {
             common().host_key_line,
             self.rest
         )
+    }
+
+    /// Whether it is a server without certsync.
+    pub fn is_bare(&self) -> bool {
+        self.rest.contains("via:")
+    }
+
+    /// Changes what stands in its line of the spec; the nodes hear of it by `Fleet::tell`.
+    pub fn set_rest(&mut self, rest: &str) {
+        self.rest = rest.into();
+    }
+
+    /// Lets somebody log in here, as an operator does it: `options` go before the key.
+    pub fn let_in(&self, options: &str, key: &str) {
+        self.write(&format!("home/{}/.ssh/authorized_keys", self.user()), &format!("{options} {key}\n"));
+    }
+
+    /// How often somebody has logged in here.
+    pub fn logins(&self) -> usize {
+        self.log().matches("Accepted publickey").count()
     }
 
     /// Who logs in here.
