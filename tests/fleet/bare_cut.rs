@@ -56,6 +56,8 @@ fn one_that_is_not_there_or_hangs_is_named_and_holds_up_nobody() {
     // Not let in; then let in by one that says nothing, then by one that stops in the middle.
     for (script, words) in [
         (None, "Permission denied (publickey)"),
+        (Some("PATH=/nowhere; eval \"$SSH_ORIGINAL_COMMAND\""), "rsync: not found"),
+        (Some("echo hello there; eval \"$SSH_ORIGINAL_COMMAND\""), "protocol"),
         (Some("exec sleep 100"), "rsync was not through in time"),
         (
             Some("dd bs=1 count=200 status=none | sh -c \"$SSH_ORIGINAL_COMMAND\" | head -c 60; exec sleep 100"),
@@ -168,4 +170,20 @@ fn a_hub_that_is_killed_before_the_command_was_through_owes_it() {
     old1.write("go", "");
     mgmt.certsync(&["apply"]).ok();
     assert_eq!(ran(old1).len(), 4);
+}
+
+#[test]
+fn a_command_that_does_not_end_is_named_and_owed() {
+    needs_a_fleet!();
+    let certs = CERTS.replace("retries: 0", "retries: 3, deadline: 8s");
+    let fleet = fleet("rsync: /srv/live, command: 'echo >>/srv/ran; if [ -e /srv/hang ]; then sleep 100; fi'", &certs);
+    let (mgmt, old1) = (fleet.node("mgmt"), fleet.node("old1"));
+    old1.write("hang", "");
+    let certificate = renew(mgmt);
+    let said = mgmt.certsync(&["apply"]);
+    assert!(said.status == Some(1) && said.stderr.contains("old1: its command did not end in time"), "{said:?}");
+    assert_eq!((there(old1), ran(old1).len()), (certificate, 1), "and is not tried again at once");
+    fs::remove_file(old1.path("hang")).expect("mended");
+    mgmt.certsync(&["apply"]).ok();
+    assert_eq!(ran(old1).len(), 2);
 }

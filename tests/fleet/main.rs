@@ -4,6 +4,7 @@
 
 mod bare;
 mod bare_cut;
+mod bare_others;
 mod broken;
 mod faults;
 mod first;
