@@ -90,6 +90,16 @@ impl<'a> Bring<'a> {
         }
         let failed = self.command(&work.login, &due, &mut standing);
         for (set, error) in lost {
+            if let Some((_, offer)) = work.sets.iter().find(|(known, _)| **known == set) {
+                let told = of_offer(offer, Level::Failed, Some(shortened(&error)));
+                // Some of it may have come, and what was there may be there still.
+                let before = standing.sets.insert(set.clone(), told).map(|before| before.keys).unwrap_or_default();
+                if let Some(told) = standing.sets.get_mut(&set) {
+                    told.keys.extend(before);
+                    told.keys.sort_unstable();
+                    told.keys.dedup();
+                }
+            }
             work.unwanted.push(Unwanted { set, error });
         }
         match failed {
@@ -180,8 +190,7 @@ impl<'a> Bring<'a> {
         let mut note = |set: &SetName, error: Option<&Error>| {
             let Some((_, offer)) = sets.iter().find(|(known, _)| *known == set) else { return };
             let level = if error.is_some() { Level::Failed } else { Level::Stored };
-            let told = error.map(|error| error.cause.chars().take(LONGEST).collect());
-            standing.sets.insert(set.clone(), of_offer(offer, level, told));
+            standing.sets.insert(set.clone(), of_offer(offer, level, error.map(shortened)));
         };
         let names: Vec<&SetName> = sets.iter().map(|(set, _)| *set).collect();
         let Some(command) = self.command else {
@@ -246,6 +255,10 @@ fn forget(record: &mut Peer, sets: &BTreeSet<SetName>) {
     if let Some(standing) = &mut record.standing {
         standing.sets.retain(|set, _| !sets.contains(set));
     }
+}
+
+fn shortened(error: &Error) -> String {
+    error.cause.chars().take(LONGEST).collect()
 }
 
 fn of_offer(offer: &Offer, level: Level, error: Option<String>) -> SetStanding {

@@ -172,6 +172,8 @@ fn two_sets_come_together_and_one_that_cannot_be_written_does_not_hold_up_the_ot
     let said = mgmt.certsync(&["apply"]);
     assert_eq!(said.status, Some(1), "{said:?}");
     assert!(said.stderr.contains("old1: münchen could not be brought"), "{said:?}");
+    let table = mgmt.certsync(&["status", "--fleet"]).stdout;
+    assert!(table.contains("failed") && table.contains("münchen could not be brought"), "{table}");
     let at = |set: &str| fs::read_to_string(old1.path(&format!("live/{set}/cert.pem"))).unwrap_or_default();
     assert_eq!((at("it's $(touch x) a"), ran(old1)), (certificate.clone(), vec![odd.to_owned()]));
     assert!(!old1.path("live/elsewhere").exists(), "it does not go there");
