@@ -26,7 +26,7 @@ use std::time::Instant;
 /// By content, since times are not ours there; directories and files as they are in the parcel: private.
 const COMPARE: [&str; 6] = ["--recursive", "--checksum", "--whole-file", "--from0", "--files-from=-", "--out-format=%i %n"];
 /// So much of a list of files is read.
-const LONGEST_LIST: usize = 64 << 20;
+const LONGEST_LIST: usize = 16 << 20;
 /// As much of an error is kept in a record.
 const LONGEST: usize = 300;
 

@@ -121,3 +121,32 @@ fn a_directory_that_cannot_be_made_is_named() {
     mgmt.certsync(&["apply"]).ok();
     assert!(old1.path("no/such/place/example.com/cert.pem").exists());
 }
+
+#[test]
+fn nothing_is_deleted_there_and_what_should_not_be_there_is_told() {
+    needs_a_fleet!();
+    let mut fleet = fleet("rsync: /srv/live", CERTS);
+    let (mgmt, old1) = (fleet.node("mgmt"), fleet.node("old1"));
+    let first = renew(mgmt);
+    mgmt.write("source/more.pem", &first);
+    mgmt.certsync(&["apply"]).ok();
+    fs::remove_file(mgmt.path("source/more.pem")).expect("gone");
+    let certificate = renew(mgmt);
+    mgmt.certsync(&["apply"]).ok();
+    assert_eq!((there(old1), old1.read("live/example.com/more.pem")), (certificate.clone(), first));
+    let pem = mgmt.path("source/privkey.pem");
+    let public = std::process::Command::new("openssl").args(["pkey", "-pubout", "-outform", "DER", "-in"]).arg(&pem).output();
+    let key = certsync::base::ContentHash::of(&public.expect("openssl").stdout);
+    let revoked = format!("revoked_keys: [\"SHA256:{key}\"]\n");
+    fleet.set_certs(&format!("{CERTS}{revoked}"));
+    fleet.tell();
+    let table = fleet.node("mgmt").certsync(&["status", "--fleet"]).stdout;
+    assert!(table.contains("revoked key"), "{table}");
+    fleet.set_certs(&CERTS.replace("[old1]", "[mgmt]"));
+    fleet.tell();
+    let (mgmt, old1) = (fleet.node("mgmt"), fleet.node("old1"));
+    mgmt.certsync(&["apply"]).ok();
+    let table = mgmt.certsync(&["status", "--fleet"]).ok();
+    assert!(table.contains("is not to be had from here") && !table.contains("STALE"), "{table}");
+    assert_eq!(there(old1), certificate);
+}
