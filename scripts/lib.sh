@@ -33,3 +33,14 @@ install_packages() {
         done
     [ -z "$made" ] || rm -f "$made"
 }
+
+# Installs ansible-core where it is missing, for the proofs that compare with it; found by PATH afterwards.
+install_ansible() {
+    local ansible=$top/target/compare-ansible
+    mkdir -p "$logs"
+    if [ ! -x "$ansible/bin/ansible-playbook" ]; then
+        say "installing ansible-core"
+        { python3 -m venv "$ansible" && "$ansible/bin/pip" install -q ansible-core; } >"$logs/ansible" 2>&1 || say "could not install ansible-core"
+    fi
+    PATH=$ansible/bin:$PATH
+}

@@ -4,7 +4,7 @@
 //! is `/srv/certsync.yaml`, the state directory `/srv/state`, root's home `/srv/home/root`, that of the user `certsync` (who exists on the nodes
 //! only) `/srv/home/certsync`. Its processes are in a namespace of their own and end with it. Needs root.
 
-#![allow(dead_code, reason = "each suite uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each suite uses its own part of this")]
 
 pub mod chance;
 #[path = "../leaks.rs"]
