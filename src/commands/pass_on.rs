@@ -15,7 +15,7 @@ use crate::fleet::wave::Wave;
 use crate::host::lock::{Lock, Wait, take};
 use crate::host::ssh::Connection;
 use crate::host::{Dir, clock};
-use crate::plan::Report;
+use crate::plan::{Report, ServerResult};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::Desired;
 use crate::spec::fleet::{Delivery, Fleet, Server, Via};
@@ -271,8 +271,12 @@ impl Below<'_> {
             let turns = next.switch.iter().map(|server| Turn { server, retries: self.records.retries(server) }).collect();
             deliver.run(turns, |served| {
                 progress.step(served.server.name.as_str());
+                let server = served.server;
                 let told = self.records.keep(served, &offers, index);
                 wave.note(&told);
+                if matches!(told.result, ServerResult::Done | ServerResult::Unchanged) {
+                    report.warnings.extend(self.records.behind(server));
+                }
                 report.servers.push(told);
             });
         }

@@ -208,7 +208,9 @@ impl Gate<'_> {
         check(self.fleet, self.peer, if what == What::TriggerTree { Ask::Trigger } else { Ask::Apply })?;
         let wanted = Wanted { from: self.from(), what, id: new_id() };
         self.inbox()?.leave_request(&wanted)?;
-        match self.runner.run_and_wait(self.dir, &wanted, || wire.link().is_gone())? {
+        // The peer waits for as long as its `deadline` says, from its log-in on.
+        let patience = self.fleet.settings.deadline * 3 / 4;
+        match self.runner.run_and_wait(self.dir, &wanted, patience, || wire.link().is_gone())? {
             Asked::Answered(servers) => wire.send(&Message::Report { servers }),
             Asked::Later => wire.send(&Message::Later),
         }

@@ -9,7 +9,7 @@ use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::{Dir, clock};
 use crate::plan::{HookReport, HookResult, Phase, ServerReport, ServerResult, ServerSet};
 use crate::spec::Desired;
-use crate::spec::fleet::{Fleet, Server, Via};
+use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::inbox::{Inbox, Told};
 use crate::state::{Floor, floors, keep_floors, raise};
 use crate::state::{InStep, Index, Level, Offers, Peer, Peers, Standing, TroubleKind};
@@ -107,7 +107,7 @@ impl<'a> Records<'a> {
         for server in served(self.fleet) {
             let wanted = wanted(self.desired, self.fleet, server, &offers);
             if index.get(&server.name).is_none_or(|known| known.wanted != wanted.hash) {
-                self.judge(server, &wanted, &self.of(server), index);
+                self.judge(server, &wanted, &self.of(server), (&offers, &mut *index));
             }
         }
         Ok(())
@@ -153,14 +153,32 @@ impl<'a> Records<'a> {
         found.map_or(Ok(()), |found| keep_floors(self.dir, self.at, &found))
     }
 
-    /// Whether the server is in step is written into the index.
-    fn judge(&self, server: &Server, wanted: &Wanted<'_>, peer: &Peer, index: &mut Index) {
-        if is_in_step(server, wanted, peer) {
+    /// Whether the server has everything. If so, it is written into the index and not contacted again; but for one that is pushed to, and
+    /// so never reports by itself: as long as somebody below it lacks something, it is asked.
+    fn judge(&self, server: &Server, wanted: &Wanted<'_>, peer: &Peer, (offers, index): (&Offers, &mut Index)) -> bool {
+        let has_all = is_in_step(server, wanted, peer);
+        if has_all && (server.delivery != Delivery::Push || self.lacking(server, offers).next().is_none()) {
             let at = peer.contact.unwrap_or_else(clock::unix_seconds);
             index.insert(server.name.clone(), InStep { wanted: wanted.hash, at });
         } else {
             index.remove(&server.name);
         }
+        has_all
+    }
+
+    /// The servers below this one that have not said that they have everything.
+    fn lacking<'b>(&'b self, server: &'b Server, offers: &'b Offers) -> impl Iterator<Item = &'b Server> {
+        let lacks = |below: &&Server| !is_in_step(below, &wanted(self.desired, self.fleet, below, offers), &self.of(below));
+        self.fleet.below(&server.name).filter(lacks)
+    }
+
+    /// What is said of the servers below one that is pushed to, where some of them lack something.
+    pub fn behind(&self, server: &Server) -> Option<String> {
+        let offers = self.newest.offers().ok().filter(|_| server.delivery == Delivery::Push)?;
+        let names: Vec<&str> = self.lacking(server, &offers).map(|below| below.name.as_str()).collect();
+        let verb = if names.len() == 1 { "has" } else { "have" };
+        (!names.is_empty())
+            .then(|| format!("below {}, {} {verb} not everything yet; the next run asks again", server.name, names.join(", ")))
     }
 
     /// Writes down what became of serving one server, and tells it.
@@ -201,13 +219,14 @@ impl<'a> Records<'a> {
         let peer = self.of(server);
         // What it was offered may be newer than what this run began with.
         let newest = if wanted(self.desired, self.fleet, server, offers).hash == hash { None } else { self.newest.offers().ok() };
-        let wanted = wanted(self.desired, self.fleet, server, newest.as_deref().unwrap_or(offers));
+        let offers = newest.as_deref().unwrap_or(offers);
+        let wanted = wanted(self.desired, self.fleet, server, offers);
         if result == ServerResult::Done {
-            self.judge(server, &wanted, &peer, index);
-            result = match index.get(&server.name) {
-                Some(known) if Some(known.wanted) == before && error.is_none() => ServerResult::Unchanged,
-                Some(_) if error.is_none() => ServerResult::Done,
-                _ => ServerResult::Failed,
+            let has_all = self.judge(server, &wanted, &peer, (offers, &mut *index));
+            result = match has_all && error.is_none() {
+                true if before == Some(wanted.hash) => ServerResult::Unchanged,
+                true => ServerResult::Done,
+                false => ServerResult::Failed,
             };
         } else if before != Some(hash) {
             index.remove(&server.name);

@@ -5,7 +5,7 @@ use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::background::{Answering, Background, Stands, start};
 use crate::host::{Dir, users};
 use crate::state::Standing;
-use crate::state::answers::answered;
+use crate::state::answers::{Answer, answered};
 use crate::state::inbox::{Inbox, Wanted};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -75,16 +75,18 @@ impl Runner {
         }
     }
 
-    /// Starts a run and waits until it has answered `wanted`, or the peer `is_gone`.
+    /// Starts a run and waits until it has answered `wanted`, or the peer `is_gone`. Where those below are waited for as well, after
+    /// `patience` the answer is taken as it is by then: one of them that hangs does not make it seem that this host does.
     ///
     /// # Errors
     /// Kind `State`: the inbox cannot be read; kind `Peer`: the run there ended without an answer.
-    pub fn run_and_wait(&self, dir: &Dir, wanted: &Wanted, mut is_gone: impl FnMut() -> bool) -> Result<Asked> {
+    pub fn run_and_wait(&self, dir: &Dir, wanted: &Wanted, patience: Duration, mut is_gone: impl FnMut() -> bool) -> Result<Asked> {
         let mut started = self.start();
         let begun = Instant::now();
         let mut untaken_since = None;
         while begun.elapsed() < LONGEST && !is_gone() {
-            if let Some(answer) = answered(dir, &wanted.id).filter(|answer| answer.whole || !wanted.what.is_about_the_tree()) {
+            let is_enough = |answer: &Answer| answer.whole || !wanted.what.is_about_the_tree() || begun.elapsed() >= patience;
+            if let Some(answer) = answered(dir, &wanted.id).filter(is_enough) {
                 return Ok(Asked::Answered(answer.servers));
             }
             let ours = started.as_mut().map_or(Stands::EndedBadly, Background::stands);

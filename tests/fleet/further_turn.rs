@@ -23,9 +23,9 @@ fn is_in_hook(node: &Node) -> bool {
     node.path("in-hook").exists()
 }
 
-/// Whether somebody has the lock that the next one takes.
-fn is_next_taken(node: &Node) -> bool {
-    let number = fs::metadata(node.path("state/next.lock")).expect("the lock").ino();
+/// Whether somebody has this lock: `next` is the one that the next run takes.
+pub fn is_taken(node: &Node, lock: &str) -> bool {
+    let number = fs::metadata(node.path(&format!("state/{lock}.lock"))).expect("the lock").ino();
     fs::read_to_string("/proc/locks").expect("all locks").contains(&format!(":{number} "))
 }
 
@@ -63,7 +63,7 @@ fn what_a_further_turn_finds_above_is_installed_or_left_for_the_next_run() {
     web1.write("state/requests/by-the-test", "{\"command\":\"the test\",\"scope\":\"all\"}");
     fs::set_permissions(web1.path("state/requests"), fs::Permissions::from_mode(0o700)).expect("its mode");
     let second = start(web1);
-    eventually("the second run waits", || is_next_taken(web1));
+    eventually("the second run waits", || is_taken(web1, "next"));
     // It is long in saying above how it stands: meanwhile the second one has its turn, and serves the request.
     signal_gate(mgmt, "STOP");
     let later = publish();
@@ -71,7 +71,7 @@ fn what_a_further_turn_finds_above_is_installed_or_left_for_the_next_run() {
     eventually("the second run is in its hook", || installed(web1) == later && is_in_hook(web1));
     // The first one still sees the request, and waits for a turn to serve it.
     signal_gate(mgmt, "CONT");
-    eventually("the first run waits", || is_next_taken(web1));
+    eventually("the first run waits", || is_taken(web1, "next"));
     std::thread::sleep(Duration::from_millis(100));
     let last = publish();
     let_end(web1, vec![first, second]);

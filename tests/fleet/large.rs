@@ -36,7 +36,8 @@ pub fn in_place(node: &Node) -> Version {
 fn files(node: &Node, folder: &str) -> Version {
     let listed = fs::read_dir(node.path(folder)).expect("a folder").flatten();
     let names = listed.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name != ".certsync");
-    names.map(|name| (name.clone(), fs::read(node.path(folder).join(&name)).expect("a file"))).collect()
+    // While a first install goes on, a link may lead nowhere yet.
+    names.filter_map(|name| Some((name.clone(), fs::read(node.path(folder).join(&name)).ok()?))).collect()
 }
 
 /// Every renewal so far.
@@ -66,11 +67,16 @@ impl Versions {
         assert!(half.is_empty(), "{case}: {}: {half:?}", node.name);
     }
 
+    /// Whether this node has the last one.
+    pub fn is_last_at(&self, node: &Node) -> bool {
+        Some(&in_place(node)) == self.0.last()
+    }
+
     /// That these nodes have the last one.
     #[track_caller]
     pub fn last_is_at(&self, nodes: &[&Node], case: &str) {
         for node in nodes {
-            assert!(Some(&in_place(node)) == self.0.last(), "{case}: {} has another one: {}", node.name, installed(node));
+            assert!(self.is_last_at(node), "{case}: {} has another one: {}", node.name, installed(node));
         }
     }
 }
@@ -91,7 +97,7 @@ impl Told {
         servers.find(|server| server["name"] == name).unwrap_or_else(|| panic!("{name} is not told of: {}", self.0))
     }
 
-    /// `done`, `unreachable` …
+    /// What became of it: `done`, `unreachable` …
     #[track_caller]
     pub fn result(&self, name: &str) -> &str {
         self.server(name)["result"].as_str().expect("a word")

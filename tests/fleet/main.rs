@@ -16,6 +16,7 @@ mod keys;
 mod kills;
 mod large;
 mod masters;
+mod partition;
 mod peers;
 mod plans;
 mod revisions;

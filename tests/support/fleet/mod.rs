@@ -141,7 +141,8 @@ struct Common {
 fn common() -> &'static Common {
     static COMMON: OnceLock<Common> = OnceLock::new();
     COMMON.get_or_init(|| {
-        let programs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fleet");
+        // A benchmark's program is another one than a test's.
+        let programs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if cfg!(debug_assertions) { "fleet" } else { "fleet-release" });
         folder(&programs, 0o755);
         let program = programs.join("certsync");
         // Of another run of this suite it may be in use.
