@@ -46,7 +46,9 @@ fn an_origin_that_was_killed_at_any_moment_goes_on_where_it_was() {
         for node in others {
             versions.are_there_whole(node, &case);
         }
-        mgmt.certsync(&["apply"]).ok();
+        let said = mgmt.certsync(&["apply", "--format", "json"]);
+        assert_eq!(said.status, Some(0), "{case}: {said:?}");
+        let case = format!("{case}: {said:?}");
         versions.last_is_at(&others, &case);
         for node in others {
             versions.are_whole_at(node, &case);
