@@ -192,7 +192,7 @@ fn try_take(session: &mut Session, judging: &Judging, received: &Received, befor
 }
 
 /// Takes one push from the inbox: who brought it must still be allowed to, and everything is judged like what is fetched. It goes from the
-/// inbox whatever becomes of it: what was refused is put aside as evidence.
+/// inbox whatever becomes of it. What was refused is not kept: there are keys in it, and who brought it is told why.
 fn take_push(session: &mut Session, judging: &Judging, fleet: &Fleet, name: &str) -> Result<()> {
     let Some(dir) = own_dir(session)? else { return Ok(()) };
     let Some(inbox) = Inbox::open(&dir)? else { return Ok(()) };
@@ -202,7 +202,7 @@ fn take_push(session: &mut Session, judging: &Judging, fleet: &Fleet, name: &str
         return read;
     }
     if read.is_err() || session.incoming.refused.len() > refused_before {
-        inbox.set_aside(name);
+        inbox.discard(name);
         return read;
     }
     // The store has it, once what was accepted is on disk: until then the file stays, and is taken again after a crash.

@@ -24,7 +24,7 @@ pub enum Future {
 /// The next revision of a set of which this host is the origin: what it passes on is about to change.
 pub(super) fn next(known: &SetState) -> u64 {
     let last = known.hold.as_ref().and_then(|hold| hold.revision).unwrap_or(0).max(known.revision);
-    clock::unix_milliseconds().max(last + 1)
+    clock::unix_milliseconds().max(last.saturating_add(1))
 }
 
 /// Whether this host is the origin of the set in a fleet.
@@ -54,7 +54,9 @@ pub(super) fn go_on_above(session: &mut Session, judging: &Judging, future: Futu
         let Some(floor) = left.get(&name) else { continue };
         let is_ours = session.desired.sets.iter().any(|set| set.name == name && set.source != SetSource::Upstream)
             || session.desired.patterns.iter().any(|pattern| pattern.parent != SetSource::Upstream);
-        let Some(known) = session.state.sets.get_mut(&name).filter(|_| is_ours) else {
+        // A server that has left the spec has nothing to say any more.
+        let is_below = session.desired.fleet.as_ref().is_some_and(|fleet| fleet.is_below(&floor.server, &fleet.me));
+        let Some(known) = session.state.sets.get_mut(&name).filter(|_| is_ours && is_below) else {
             left.remove(&name);
             continue;
         };
@@ -93,10 +95,13 @@ fn above(name: &SetName, known: &SetState, floor: &Floor, future: Future, accept
         return Ok(known.revision);
     }
     let wrong = |cause: String| Error::new(ErrorKind::State, name.to_string(), cause);
-    if floor.revision > now + FAR && future == Future::Stop {
+    if floor.revision > now.saturating_add(FAR) && future == Future::Stop {
         let hours = (floor.revision - now) / FAR;
-        return Err(wrong(format!("{} has seen revision {}, {hours} hours in the future", floor.server, floor.revision))
-            .hint("a clock was wrong here, or somebody has played the origin: --new-revisions goes on above it"));
+        return Err(wrong(format!("{} has seen revision {}, {hours} hours in the future", floor.server, floor.revision)).hint(format!(
+            "a clock was wrong here, somebody has played the origin, or {} says what is not so: see what the others have (certsync status \
+                 --fleet); --new-revisions goes on above it",
+            floor.server
+        )));
     }
     if known.digest == floor.digest {
         // They have what there is: nothing needs to be sent.
@@ -110,5 +115,5 @@ fn above(name: &SetName, known: &SetState, floor: &Floor, future: Future, accept
                 "was this host restored from a backup? renew the certificate; --accept {name}=older takes the old one everywhere"
             )));
     }
-    Ok(now.max(floor.revision + 1))
+    Ok(now.max(floor.revision.saturating_add(1)))
 }

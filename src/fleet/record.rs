@@ -11,10 +11,13 @@ use crate::plan::{HookReport, HookResult, Phase, ServerReport, ServerResult, Ser
 use crate::spec::Desired;
 use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::inbox::{Inbox, Told};
-use crate::state::{Floor, floors, keep_floors, raise};
+use crate::state::{Floor, floors, keep_floors, raise, retract};
 use crate::state::{InStep, Index, Level, Offers, Peer, Peers, Standing, TroubleKind};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+
+/// How far in the future a revision may lie and still come from a clock that was wrong, in milliseconds: 200 years.
+const HORIZON: u64 = 200 * 366 * 24 * 60 * 60 * 1000;
 
 /// The records of the servers below this host.
 pub struct Records<'a> {
@@ -133,24 +136,27 @@ impl<'a> Records<'a> {
         self.peers.keep(&server.public_keys, &peer)
     }
 
-    /// Where this host is the origin, and a host below has seen a revision that it does not know of: it goes on above it next time.
+    /// Where this host is the origin, and a host below has seen a revision that it does not know of: it goes on above it next time. What a
+    /// server said before of that kind goes with what it says now.
     fn note_floors(&self, standing: &Standing) -> Result<()> {
         let offers = self.newest.offers()?;
         let is_ours = |entry| self.fleet.route(entry).is_some_and(|route| route.origin == self.fleet.me);
-        let mut found = None;
+        let mut found = floors(self.dir);
+        let mut changed = retract(&mut found, &standing.server);
         for (set, theirs) in &standing.sets {
-            if let Some(ours) = offers.of_set(set).filter(|ours| is_ours(ours.entry(set)) && ours.revision < theirs.revision) {
-                let floor = Floor {
-                    server: standing.server.clone(),
-                    revision: theirs.revision,
-                    digest: theirs.digest,
-                    not_before: theirs.not_before,
-                };
-                tracing::warn!(set = %set, "{} has seen revision {}, this origin is at {}", standing.server, theirs.revision, ours.revision);
-                raise(found.get_or_insert_with(|| floors(self.dir)), set, floor);
+            let Some(ours) = offers.of_set(set).filter(|ours| is_ours(ours.entry(set)) && ours.revision < theirs.revision) else {
+                continue;
+            };
+            if theirs.revision > clock::unix_milliseconds().saturating_add(HORIZON) {
+                let cause = format!("says that it has revision {} of {set}, which no clock gives", theirs.revision);
+                return Err(Error::new(ErrorKind::Peer, standing.server.to_string(), cause));
             }
+            let floor =
+                Floor { server: standing.server.clone(), revision: theirs.revision, digest: theirs.digest, not_before: theirs.not_before };
+            tracing::warn!(set = %set, "{} has seen revision {}, this origin is at {}", standing.server, theirs.revision, ours.revision);
+            changed |= raise(&mut found, set, floor);
         }
-        found.map_or(Ok(()), |found| keep_floors(self.dir, self.at, &found))
+        if changed { keep_floors(self.dir, self.at, &found) } else { Ok(()) }
     }
 
     /// Whether the server has everything. If so, it is written into the index and not contacted again; but for one that is pushed to, and

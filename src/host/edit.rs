@@ -122,7 +122,11 @@ fn check_holder(path: &AbsPath, above: &AbsPath, holder: &Stat, mover: Option<u3
     }
     if holder.mode.bits() & 0o022 != 0 {
         let cause = format!("others may write to the directory it lies in ({}), and sshd does not read such a file", holder.mode.ls('d'));
-        return Err(error(path, cause).hint(format!("chmod go-w {above}")));
+        // A directory that is meant for everybody is not to be closed.
+        let sticky = holder.mode.bits() & 0o1000 != 0;
+        let hint =
+            if sticky { "choose a file in a directory that only its owner may write to".into() } else { format!("chmod go-w {above}") };
+        return Err(error(path, cause).hint(hint));
     }
     match mover {
         Some(mover) if mover != holder.uid => {

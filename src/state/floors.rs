@@ -43,6 +43,13 @@ pub fn raise(floors: &mut Floors, set: &SetName, floor: Floor) -> bool {
     true
 }
 
+/// Takes out what this server has said before: it says something else now. Whether there was anything.
+pub fn retract(floors: &mut Floors, server: &ServerName) -> bool {
+    let before = floors.len();
+    floors.retain(|_, floor| floor.server != *server);
+    floors.len() != before
+}
+
 /// Writes them down; an empty list takes the file away.
 ///
 /// # Errors

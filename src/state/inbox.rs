@@ -16,6 +16,8 @@ use std::io::{self, Write};
 
 /// Before the name of a report that is being taken.
 const TAKEN: &str = "taken-";
+/// How the names of all that a gate leaves begin.
+const RESERVED: [&str; 4] = ["push-", "request-", "report-", TAKEN];
 /// Where refused files go, as evidence.
 const REFUSED: &str = "refused";
 /// So many of them are kept.
@@ -258,7 +260,14 @@ impl<'a> Inbox<'a> {
         removed.map_err(|error| failed(&error))
     }
 
-    /// Moves a file that was refused out of the way; the newest few are kept.
+    /// Removes a push that was refused.
+    pub fn discard(&self, name: &str) {
+        if let Err(error) = self.folder.remove_tree(OsStr::new(name)) {
+            tracing::warn!("{INBOX}/{}: was refused and could not be removed: {error}", escape(OsStr::new(name)));
+        }
+    }
+
+    /// Moves a report that was refused out of the way, as evidence; the newest few are kept.
     pub fn set_aside(&self, name: &str) {
         let set_aside = || -> io::Result<()> {
             let owner = self.state_dir.stat()?;
@@ -274,20 +283,29 @@ impl<'a> Inbox<'a> {
                 refused.entries()?.into_iter().filter_map(|entry| Some((refused.stat_at(&entry.name).ok()??.mtime, entry.name))).collect();
             kept.sort();
             let surplus = kept.len().saturating_sub(MOST_REFUSED);
-            kept.iter().take(surplus).try_for_each(|(_, name)| refused.unlink(name))
+            kept.iter().take(surplus).try_for_each(|(_, name)| refused.remove_tree(name))
         };
         if let Err(error) = set_aside() {
             tracing::warn!("{INBOX}/{}: was refused and could not be moved away: {error}", escape(OsStr::new(name)));
         }
     }
 
-    /// Removes what killed gates left behind; nobody misses it if that fails.
+    /// Removes what killed gates left behind, and what only looks as if a gate had left it: a path unit that watches for it would
+    /// start runs for ever. Nobody misses it if that fails.
     pub fn sweep(&self) {
         let old = (i128::from(clock::unix_seconds()) - ABANDONED) * 1_000_000_000;
         let is_old = |entry: &Entry| matches!(self.folder.stat_at(&entry.name), Ok(Some(stat)) if stat.mtime < old);
-        for entry in self.folder.entries().unwrap_or_default().into_iter().filter(|entry| is_unfinished(&entry.name)) {
-            if is_old(&entry) {
-                let _ = self.folder.unlink(&entry.name);
+        for entry in self.folder.entries().unwrap_or_default() {
+            if is_unfinished(&entry.name) {
+                if is_old(&entry) {
+                    let _ = self.folder.remove_tree(&entry.name);
+                }
+                continue;
+            }
+            let name = entry.name.to_str().filter(|name| RESERVED.iter().any(|prefix| name.starts_with(prefix)));
+            if let Some(name) = name.filter(|_| entry.kind != Kind::File) {
+                tracing::warn!("{INBOX}/{}: no gate leaves such a thing: it was removed", escape(&entry.name));
+                self.discard(name);
             }
         }
     }

@@ -23,7 +23,7 @@ mod types;
 
 pub use cache::{Cache, Common, Quiet};
 pub use contents::{Acl, Belief, Contents, Known, Looked};
-pub use floors::{Floor, Floors, floors, keep_floors, raise};
+pub use floors::{Floor, Floors, floors, keep_floors, raise, retract};
 pub use offers::{Offer, Offers};
 pub use peers::{InStep, Index, Peer, Peers, Trouble, TroubleKind};
 pub use share::share;

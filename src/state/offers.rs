@@ -13,6 +13,8 @@ use std::io;
 use std::sync::Arc;
 
 const FILE: &str = "offers.json";
+/// Said to operators of other hosts too.
+const ANEW: &str = "certsync apply on the host whose file it is makes it anew";
 /// The version of this file's form that this build writes and the highest it reads.
 const VERSION: u32 = 1;
 /// A hundred thousand sets stay below.
@@ -128,9 +130,15 @@ impl Offers {
             Ok(Some((bytes, _))) => bytes.into_public(),
             Ok(None) => return Ok(Offers::default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Offers::default()),
-            Err(error) => return Err(Error::io(ErrorKind::State, path, &error).hint("certsync apply on this host makes it anew")),
+            // Before the first apply the state directory is closed to the gate's group.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let error = Error::io(ErrorKind::State, path, &error);
+                return Err(error
+                    .hint("run certsync apply once on the host whose file it is: it lets in the group that the spec's gate_group names"));
+            }
+            Err(error) => return Err(Error::io(ErrorKind::State, path, &error).hint(ANEW)),
         };
-        let damaged = |cause: &str| Error::new(ErrorKind::State, &path, cause).hint("certsync apply on this host makes it anew");
+        let damaged = |cause: &str| Error::new(ErrorKind::State, &path, cause).hint(ANEW);
         let offers: Offers = serde_json::from_slice(&bytes).map_err(|_| damaged("is damaged"))?;
         if offers.version > VERSION { Err(damaged("was written by a newer certsync")) } else { Ok(offers) }
     }

@@ -67,3 +67,30 @@ fn a_signal_is_passed_down_the_tiers() {
     crate::support::process::eventually("edge1 has it", || installed(fleet.node("edge1")) == certificate);
     assert!(!fleet.node("web1").path("live").exists(), "it only passes through there");
 }
+
+#[test]
+fn a_limit_that_names_nobody_who_is_served_from_here_is_refused_before_anything_is_done() {
+    needs_a_fleet!();
+    let servers = [
+        server("mgmt", "user: root"),
+        server("web1", "upstream: mgmt, delivery: push, user: root"),
+        server("web2", "upstream: mgmt, user: root"),
+        server("edge1", "upstream: web1, delivery: push, user: root"),
+    ];
+    let fleet = Fleet::new(&servers, &certs("[mgmt, web1, web2, edge1]"));
+    let mgmt = fleet.node("mgmt");
+    renew(mgmt);
+    for (name, words) in [
+        ("wbe1", "wbe1: is not below this host in the spec"),
+        ("mgmt", "mgmt: is not below this host in the spec"),
+        ("web2", "web2: comes by itself (delivery: pull)"),
+        ("edge1", "edge1: gets its sets from another host"),
+    ] {
+        let said = mgmt.certsync(&["apply", "--now", "--limit", name]);
+        assert!(said.status == Some(1) && said.stderr.contains(words), "{said:?}");
+        assert_eq!(installed(mgmt), "");
+    }
+    fleet.node("web1").certsync(&["apply"]);
+    mgmt.certsync(&["apply", "--limit", "web1"]).ok();
+    assert_eq!(installed(fleet.node("web1")), installed(mgmt));
+}

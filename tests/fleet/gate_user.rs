@@ -45,3 +45,27 @@ fn an_unprivileged_gate_takes_a_push_and_sudo_or_the_next_run_applies_it() {
         assert!(web1.path(path).exists() && !can_read(web1, path), "{path}");
     }
 }
+
+#[test]
+fn what_the_gate_s_user_plants_in_the_inbox_leads_nowhere_and_does_not_stay() {
+    needs_a_fleet!();
+    let servers = [server("mgmt", "user: root"), server("web1", "upstream: mgmt, delivery: push, user: certsync")];
+    let fleet = Fleet::new(&servers, &certs("[web1]"));
+    let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
+    web1.certsync(&["apply"]).ok();
+    web1.write("secret", "of root's");
+    let (user, id) = ("--reuid", crate::support::node::GATE.1.to_string());
+    let plants = "cd /srv/state/inbox; mkdir -p request-1/push-2; mkfifo push-3; ln -s /srv/secret report-4; ln -s /srv/secret request-5;
+        echo nonsense > push-6; echo nonsense > request-7; ln -s /srv/state taken-8";
+    let planted = web1.inside("setpriv").args([user, &id, "--regid", &id, "--clear-groups", "sh", "-euc", plants]).output();
+    assert!(planted.expect("it runs").status.success());
+    web1.certsync(&["apply"]);
+    let said = web1.certsync(&["apply"]);
+    let left: Vec<_> = std::fs::read_dir(web1.path("state/inbox")).expect("the inbox").flatten().map(|left| left.file_name()).collect();
+    assert!(left.is_empty() && said.status == Some(0), "{left:?} {said:?}");
+    assert_eq!(web1.read("secret"), "of root's");
+    let certificate = renew(mgmt);
+    mgmt.certsync(&["apply"]);
+    web1.certsync(&["apply"]).ok();
+    assert_eq!(installed(web1), certificate);
+}

@@ -4,14 +4,14 @@ use crate::first::{installed, renew};
 use crate::keys::spoken_of;
 use crate::needs_a_fleet;
 use crate::support::{Fleet, Node, server};
-use certsync::base::{ContentHash, SetName};
+use certsync::base::{ContentHash, Digest, SetName};
 use certsync::fleet::carrier::{Identity, connect};
 use certsync::fleet::wire::{Hello, Message, Offered, Refusal, Version, Waits, Wire};
 use certsync::host::ssh::Connection;
 use certsync::host::walk;
 use certsync::material::Material;
 use certsync::spec::Limits;
-use certsync::state::{Offers, Store};
+use certsync::state::{Level, Offers, SetStanding, Standing, Store};
 use std::fs;
 use std::time::Duration;
 
@@ -202,9 +202,72 @@ fn what_is_older_or_another_under_the_same_number_is_refused() {
                 .all(|left| !left.file_name().as_encoded_bytes().starts_with(b"push-"))
         );
     }
-    assert!(fs::read_dir(web1.path("state/refused")).expect("evidence").count() >= 2);
+    assert!(!web1.path("state/refused").exists(), "a key in a push that was refused stays nowhere");
     // Nor does it stand in the way of what is new.
     let last = renew(mgmt);
     mgmt.certsync(&["apply"]).ok();
     assert_eq!(installed(web1), last);
+}
+
+#[test]
+fn a_server_that_says_it_has_seen_the_future_is_named_and_stops_nothing_for_good() {
+    needs_a_fleet!();
+    let servers = [
+        server("mgmt", "user: root"),
+        server("web1", "upstream: mgmt, user: root"),
+        server("web2", "upstream: mgmt, delivery: push, user: root"),
+    ];
+    let fleet = Fleet::new(&servers, "certs:\n  example.com: { source: /srv/source, targets: [web1, web2], install: /srv/live }\n");
+    fleet.node("web2").certsync(&["apply"]);
+    let says = |fleet: &Fleet, revision: u64| {
+        let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
+        let now = certsync::host::clock::unix_seconds();
+        let seen = SetStanding {
+            digest: Digest::from_bytes([7; 32]),
+            revision,
+            level: Level::Done,
+            since: now,
+            not_before: None,
+            not_after: None,
+            error: None,
+            keys: Vec::new(),
+        };
+        let standing = Standing {
+            server: web1.name.parse().expect("a name"),
+            at: now,
+            certsync: "0".into(),
+            spec: nothing(),
+            sets: [("example.com".parse().expect("a name"), seen)].into(),
+            hooks: Vec::new(),
+            errors: Vec::new(),
+        };
+        assert_eq!(ask(&mut log_in(fleet, "web1", "mgmt"), &Message::Report { servers: vec![standing] }), Message::Noted);
+        mgmt.certsync(&["apply"]);
+        mgmt.certsync(&["apply"])
+    };
+    renew(fleet.node("mgmt"));
+    fleet.node("mgmt").certsync(&["apply"]).ok();
+    fleet.node("web1").certsync(&["apply"]).ok();
+    // What no clock gives is not believed, and does no harm either.
+    let said = says(&fleet, u64::MAX);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let future = certsync::host::clock::unix_milliseconds() + 365 * 24 * 60 * 60 * 1000;
+    let said = says(&fleet, future);
+    assert!(said.status == Some(1) && said.stderr.contains("web1 has seen revision"), "{said:?}");
+    // The others get what is new all the same.
+    let certificate = renew(fleet.node("mgmt"));
+    fleet.node("mgmt").certsync(&["apply"]);
+    assert_eq!(installed(fleet.node("web2")), certificate);
+    // It says the truth again.
+    fleet.node("web1").certsync(&["apply"]).ok();
+    assert_eq!(installed(fleet.node("web1")), certificate);
+    // The run that hears it still speaks of what it knew when it began.
+    fleet.node("mgmt").certsync(&["apply"]);
+    fleet.node("mgmt").certsync(&["apply"]).ok();
+    // Or it has to go.
+    let said = says(&fleet, future);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    let without: String = fleet.spec().lines().filter(|line| !line.starts_with("  web1:")).map(|line| format!("{line}\n")).collect();
+    fleet.node("mgmt").write("certsync.yaml", &without.replace("[web1, web2]", "[web2]"));
+    fleet.node("mgmt").certsync(&["apply"]).ok();
 }
