@@ -107,7 +107,8 @@ fn take(session: &mut Session, judging: &Judging, name: &SetName, fetched: Fetch
         session.wake_all(judging)?;
     }
     let mirror = match &fetched.scratch {
-        Some(scratch) => Some(Mirror::in_scratch(scratch)?.files_at()),
+        // Where nothing of it has come, there is nothing of it.
+        Some(scratch) => Some(Mirror::in_scratch(scratch)?).filter(|mirror| mirror.marks().is_some()).map(|mirror| mirror.files_at()),
         None => session.dir.as_ref().and_then(|dir| mirror_path(dir, &session.at, name)),
     };
     if let Some((_, from)) = masters(&mut session.desired).find(|(known, _)| *known == name) {

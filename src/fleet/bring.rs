@@ -176,7 +176,7 @@ impl<'a> Bring<'a> {
     }
 
     fn rsync(&self, work: &Work<'_>, more: &[&str], sets: &[(&SetName, &Offer)]) -> std::result::Result<Vec<u8>, rsync::Failure> {
-        let failed = |error: Error| rsync::Failure { why: rsync::Why::Failed, cause: error.to_string(), hint: error.hint };
+        let failed = |error: Error| rsync::Failure::new(rsync::Why::Failed, error.to_string(), error.hint);
         let list: String = sets.iter().map(|(set, _)| format!("{set}/\0")).collect();
         let options: Vec<&str> = COMPARE.iter().chain(more).copied().collect();
         let over = Over::Ssh(&work.login);

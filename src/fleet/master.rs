@@ -10,6 +10,7 @@ mod units;
 pub use units::Sets;
 
 use crate::base::{Error, ErrorKind, RelPath, Result, SetName};
+use crate::host::clock;
 use crate::host::rsync::{Failure, Why};
 use crate::host::scratch::ScratchDir;
 use crate::spec::{Limits, RsyncFrom, Select};
@@ -126,11 +127,15 @@ impl Master<'_> {
         let before = known.and_then(Mirror::provenance).filter(|before| before.from == self.from.from);
         let links = before.as_ref().map(|before| before.links).unwrap_or_default();
         let have = match (known, &before) {
-            (Some(mirror), Some(_)) => mirror.marks().map(|marks| self.by_set(marks)).unwrap_or_default(),
+            (Some(mirror), Some(before)) => {
+                let mut have = mirror.marks().map(|marks| self.by_set(marks)).unwrap_or_default();
+                have.retain(|_, unit| unit.values().all(|mark| before.is_settled(mark)));
+                have
+            }
             _ => Have::new(),
         };
-        let kind = if before.is_some() { Copy::Of } else { Copy::OfAnother };
-        Fetching { master: self, call, wanted, known, copy: kind, links, have, news: News::Same, troubles: BTreeMap::new() }.run(&into)
+        let asked = clock::unix_seconds();
+        Fetching { master: self, call, wanted, known, before, asked, links, have, news: News::Same, troubles: BTreeMap::new() }.run(&into)
     }
 
     fn by_set(&self, marks: BTreeMap<RelPath, Mark>) -> Have {
@@ -167,22 +172,16 @@ impl Master<'_> {
     }
 }
 
-/// What the copy that is kept was made from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Copy {
-    /// This source.
-    Of,
-    /// Another, or there is none.
-    OfAnother,
-}
-
 /// One fetch under way.
 struct Fetching<'a> {
     master: &'a Master<'a>,
     call: Call,
     wanted: Wanted<'a>,
     known: Option<&'a Mirror>,
-    copy: Copy,
+    /// What the copy that is kept was made from, if it was made from this source.
+    before: Option<Provenance>,
+    /// When this fetch began, Unix seconds.
+    asked: i64,
     links: Links,
     have: Have,
     news: News,
@@ -309,8 +308,14 @@ impl Fetching<'_> {
                 whole.insert(set.clone(), unit.clone());
                 continue;
             }
-            let error = match &failure {
-                Some(failure) => failure.clone().into_error(ErrorKind::Source, self.master.from.from.as_str()),
+            let error = match failure.clone() {
+                Some(failure) => {
+                    // What is said of another set's file is none of this one's.
+                    let missing = unit.keys().map(|path| self.master.path(set, path)).collect::<Vec<_>>();
+                    let own = failure.lines.iter().find(|line| missing.iter().any(|path| line.contains(path.as_str()))).cloned();
+                    let cause = own.unwrap_or_else(|| failure.cause.clone());
+                    Failure { cause, ..failure }.into_error(ErrorKind::Source, self.master.from.from.as_str())
+                }
                 None => self.master.error("changes faster than it can be read").hint("try again when the renewal is through"),
             };
             self.troubles.insert(set.clone(), error);
@@ -350,10 +355,14 @@ impl Fetching<'_> {
             self.news = News::Changed;
             kept.map_or(Ok(()), |mirror| mirror.remove(set))?;
         }
-        // Until all of it has come, what is left of another master's must not pass for this one's.
-        let is_of_it = self.copy == Copy::Of || refused.is_empty();
-        if let Some(mirror) = kept.filter(|mirror| is_of_it && mirror.marks().is_some()) {
-            mirror.note(&Provenance { from: self.master.from.from.clone(), links: self.links })?;
+        // Until all of it has come, what is left of another master's, or may have changed meanwhile, must not pass for what is there.
+        let asked = match &self.before {
+            Some(before) if self.news == News::Same || !refused.is_empty() => Some(before.asked),
+            None if !refused.is_empty() => None,
+            Some(_) | None => Some(self.asked),
+        };
+        if let (Some(asked), Some(mirror)) = (asked, kept.filter(|mirror| mirror.marks().is_some())) {
+            mirror.note(&Provenance { from: self.master.from.from.clone(), links: self.links, asked })?;
         }
         let confirmed = units.good.into_keys().filter(|set| !refused.contains_key(set)).collect();
         Ok(Fetched { news: self.news, confirmed, refused, scratch: None })

@@ -39,6 +39,18 @@ pub struct Provenance {
     pub from: String,
     /// Whether links were followed there.
     pub links: Links,
+    /// When it was asked for what is in it, Unix seconds: a file that was written then may have been written again in the same second.
+    pub asked: i64,
+}
+
+impl Provenance {
+    /// How long before it was asked a file must have been written, in seconds: the coarsest time stamps of file systems.
+    const SETTLED: i64 = 2;
+
+    /// Whether the mark tells every later version of its file apart.
+    pub fn is_settled(&self, mark: &Mark) -> bool {
+        mark.1 < self.asked - Provenance::SETTLED
+    }
 }
 
 /// What tells one version of a file from another, as rsync tells them: its size and its modification time in Unix seconds.
@@ -348,7 +360,7 @@ mod tests {
                 coming.put_whole()?;
                 assert_eq!(mirror.marks().map(|marks| marks.values().map(|mark| mark.0).collect()), Some(vec![text.len() as u64]));
             }
-            mirror.note(&Provenance { from: "host:/srv".into(), links: Links::Refused })?;
+            mirror.note(&Provenance { from: "host:/srv".into(), links: Links::Refused, asked: 7 })?;
             assert_eq!(mirror.provenance().map(|from| from.links), Some(Links::Refused));
             drop(mirror.begin()?);
             assert_eq!(mirror_path(dir, at, &set("legacy")), Some(mirror.files_at()));

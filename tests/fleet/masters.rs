@@ -8,6 +8,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// A host with certsync, and one with an sshd and rsync only that it may log in to.
 struct Pair(Fleet);
@@ -108,11 +110,21 @@ fn issue() -> (String, String) {
     (params.self_signed(&key).expect("it is signed").pem(), key.serialize_pem())
 }
 
+/// Gives a file a time of its own, later than those before and long past: what was written just now may be written again in the same second,
+/// and is fetched once more.
+fn age(path: &Path) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let ago = Duration::from_secs(1_000_000 - 10 * NEXT.fetch_add(1, Ordering::Relaxed));
+    let file = fs::File::options().write(true).open(path).expect("the file");
+    file.set_modified(SystemTime::now() - ago).expect("its time");
+}
+
 /// A plain directory with a certificate and its key.
 fn renew(node: &Node, at: &str) -> String {
     let (certificate, key) = issue();
     node.write(&format!("{at}/cert.pem"), &certificate);
     node.write(&format!("{at}/privkey.pem"), &key);
+    ["cert.pem", "privkey.pem"].iter().for_each(|name| age(&node.path(&format!("{at}/{name}"))));
     certificate
 }
 
@@ -123,6 +135,7 @@ fn certbot(node: &Node, number: u32) -> String {
     node.write("le/live/README", "not a set");
     for (name, text) in [("cert", &certificate), ("privkey", &key)] {
         node.write(&format!("le/archive/example.com/{name}{number}.pem"), text);
+        age(&node.path(&format!("le/archive/example.com/{name}{number}.pem")));
         let link = node.path(&format!("le/live/example.com/{name}.pem"));
         let _ = fs::remove_file(&link);
         symlink(format!("../../archive/example.com/{name}{number}.pem"), link).expect("a link");
@@ -298,6 +311,9 @@ fn rrsync_serves_plain_directories_and_is_named_where_it_refuses_to_follow_links
     pair.run(&["apply"]).ends(0);
 }
 
+/// A module that holds what certbot's links lead to, by a daemon that changes its root and by one that does not.
+const LOOSE: &str = "[le]\npath = /srv/le\n[loose]\npath = /srv/le\nuse chroot = no\n";
+
 /// An rsync daemon in the master's namespace, ended when dropped.
 struct Daemon(Child, u16);
 
@@ -331,7 +347,7 @@ fn a_daemon_with_a_password_is_read_by_a_pattern() {
     master.write("secrets", "joe:the password\n");
     fs::set_permissions(master.path("secrets"), fs::Permissions::from_mode(0o600)).expect("its mode");
     let module = "auth users = joe\nsecrets file = /srv/secrets\n";
-    let daemon = Daemon::start(master, &format!("[ssl]\npath = /srv/ssl\n{module}[live]\npath = /srv/le/live/example.com\n"));
+    let daemon = Daemon::start(master, &format!("[ssl]\npath = /srv/ssl\n{module}[live]\npath = /srv/le/live/example.com\n{LOOSE}"));
     let (host, port) = (pair.host(), daemon.1);
     host.write("password", "the password\n");
     let lineages = |more: &str| {
@@ -371,9 +387,17 @@ fn a_daemon_with_a_password_is_read_by_a_pattern() {
     host.write("password", "another\n");
     pair.run(&["apply"]).fails(&["auth failed on module ssl", "password_file"]);
     assert_eq!(pair.installed("one.test/cert.pem"), one);
-    certbot(master, 1);
+    let certificate = certbot(master, 1);
     pair.set(&format!("{{ rsync: \"rsync://127.0.0.1:{port}/live\" }}"));
     pair.run(&["apply"]).fails(&["what it leads to must lie in the module as well"]);
+    for module in ["le", "loose"] {
+        pair.set(&format!("{{ rsync: \"rsync://127.0.0.1:{port}/{module}/live/example.com\" }}"));
+        pair.run(&["apply"]).ends(0);
+        assert_eq!(pair.installed("cert.pem"), certificate, "{module}");
+        pair.spec("certs: {}\n");
+        fs::remove_dir_all(host.path("live")).expect("it was there");
+        pair.run(&["apply"]);
+    }
 }
 
 #[test]
@@ -432,6 +456,43 @@ fn a_run_that_is_killed_while_it_fetches_leaves_nothing_that_is_read() {
         pair.run(&["apply"]).ends(0);
         fs::read_dir(&folder).expect("it is there").count() == 2
     });
+}
+
+#[test]
+fn a_file_that_is_written_twice_within_a_second_is_fetched_again() {
+    needs_a_fleet!();
+    let pair = Pair::new();
+    renew(pair.master(), "ssl");
+    pair.set(&by_ssh(&pair, "/srv/ssl"));
+    let at = SystemTime::now();
+    for text in ["one", "two"] {
+        pair.master().write("ssl/note.txt", text);
+        let file = fs::File::options().write(true).open(pair.master().path("ssl/note.txt")).expect("the file");
+        file.set_modified(at).expect("its time");
+        pair.run(&["apply"]).ends(0);
+        assert_eq!(pair.installed("note.txt"), text);
+    }
+}
+
+#[test]
+fn a_renewal_in_the_middle_of_a_fetch_is_fetched_as_a_whole() {
+    needs_a_fleet!();
+    let pair = Pair::new();
+    let master = pair.master();
+    renew(master, "ssl");
+    pair.set(&by_ssh(&pair, "/srv/ssl"));
+    pair.run(&["apply"]).ends(0);
+    renew(master, "ssl");
+    let renewed = renew(master, "next");
+    // The certificate is there when the files are fetched, the key comes with the list after that.
+    let steps = "case $SSH_ORIGINAL_COMMAND in *files-from*) [ -e /srv/next/cert.pem ] && mv /srv/next/cert.pem /srv/ssl;; \
+                 *) [ -e /srv/next/cert.pem ] || { [ -e /srv/next/privkey.pem ] && mv /srv/next/privkey.pem /srv/ssl; };; esac\n";
+    master.write("renewing", &format!("#!/bin/sh\n{steps}exec sh -c \"$SSH_ORIGINAL_COMMAND\"\n"));
+    fs::set_permissions(master.path("renewing"), fs::Permissions::from_mode(0o755)).expect("its mode");
+    pair.let_in("command=\"/srv/renewing\"");
+    pair.run(&["apply"]).ends(0);
+    assert_eq!(pair.installed("cert.pem"), renewed);
+    assert!(!master.path("next/privkey.pem").exists());
 }
 
 #[test]

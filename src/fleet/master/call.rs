@@ -22,6 +22,8 @@ pub(super) struct Call {
     way: Way,
     /// With a slash at its end: what is in it, not it.
     path: String,
+    /// The same as it is given beside a list of names, and what then goes before each of them.
+    base: (String, String),
     deadline: Duration,
 }
 
@@ -39,7 +41,7 @@ impl Call {
         if from.from.starts_with("rsync://") {
             from.password_file.as_ref().map_or(Ok(()), check_password_file).map_err(wrong)?;
             let way = Way::Daemon { port: from.port, password_file: from.password_file.clone() };
-            return Ok(Call { way, path: slashed(&from.from), deadline });
+            return Ok(Call { way, path: slashed(&from.from), base: of_module(&from.from), deadline });
         }
         let (host, path) = from.from.split_once(':').unwrap_or((&from.from, ""));
         let (user, address) = host.split_once('@').map_or((None, host), |(user, host)| (Some(user), host));
@@ -50,7 +52,8 @@ impl Call {
         }
         // The root directory keeps its only slash; what begins with a dash is no option.
         let path = if path.starts_with('-') { format!("./{path}") } else { path.to_owned() };
-        Ok(Call { way: Way::Ssh(login), path: slashed(&path), deadline })
+        let path = slashed(&path);
+        Ok(Call { way: Way::Ssh(login), base: (path.clone(), String::new()), path, deadline })
     }
 
     fn over(&self) -> Over<'_> {
@@ -80,12 +83,13 @@ impl Call {
         largest: u64,
     ) -> std::result::Result<(), Failure> {
         let over = self.over();
-        let (from, to) = (over.place(&self.path), format!("{}/", coming.at()));
+        let (base, before) = &self.base;
+        let (from, to) = (over.place(base), format!("{}/", coming.at()));
         // Owner, group and mode there are nothing to us; links, devices and their like do not come. Names stand for themselves.
         let mut options = vec!["--times", "--perms", "--chmod=Du=rwx,Dgo=,Fu=rw,Fgo=", "--8-bit-output", "--no-motd"];
         options.extend(["--from0", "--files-from=-"]);
         options.extend(following(links));
-        let input: Vec<u8> = asked.keys().flat_map(|path| path.bytes().chain([0])).collect();
+        let input: Vec<u8> = asked.keys().flat_map(|path| before.bytes().chain(path.bytes()).chain([0])).collect();
         let folders: usize = asked.keys().map(|path| Path::new(path).components().count()).sum();
         let most = (folders + SPARE, asked.values().map(|mark| mark.0).sum::<u64>().saturating_add(largest));
         let mut next = Instant::now();
@@ -106,6 +110,29 @@ impl Call {
     }
 }
 
+/// A module, and what goes before the names of files of a directory in it: rsync makes what stands after `/./`. A daemon that does not change
+/// its root finds no file by its name where it was given the directory itself (seen with rsync 3.5.0).
+fn of_module(address: &str) -> (String, String) {
+    let rest = address.strip_prefix("rsync://").unwrap_or(address);
+    let mut steps = rest.split('/').filter(|step| !step.is_empty());
+    let (host, module) = (steps.next().unwrap_or_default(), steps.next().unwrap_or_default());
+    let below: String = steps.flat_map(|step| [step, "/"]).collect();
+    let before = if below.is_empty() { below } else { format!("{below}./") };
+    (format!("rsync://{host}/{module}/"), before)
+}
+
 fn following(links: Links) -> Option<&'static str> {
     (links == Links::Followed).then_some("--copy-links")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_module;
+
+    #[test]
+    fn files_of_a_daemon_are_named_from_its_module() {
+        let of = |address: &str| of_module(address);
+        assert_eq!(of("rsync://u@host:8730/m"), ("rsync://u@host:8730/m/".into(), String::new()));
+        assert_eq!(of("rsync://host/m/live//x/"), ("rsync://host/m/".into(), "live/x/./".into()));
+    }
 }

@@ -37,9 +37,16 @@ pub struct Failure {
     pub cause: String,
     /// The way out, where there is one to name.
     pub hint: Option<String>,
+    /// The last lines that rsync printed, each as a cause.
+    pub lines: Vec<String>,
 }
 
 impl Failure {
+    /// One of which rsync has said nothing.
+    pub fn new(why: Why, cause: impl Into<String>, hint: Option<String>) -> Failure {
+        Failure { why, cause: cause.into(), hint, lines: Vec::new() }
+    }
+
     /// As the error of `subject`.
     pub fn into_error(self, kind: ErrorKind, subject: impl Into<String>) -> Error {
         Error { kind, subject: subject.into(), cause: self.cause, hint: self.hint }
@@ -54,30 +61,30 @@ impl Failure {
 pub(super) fn not_started(program: &str, error: &io::Error) -> Failure {
     let hint = (error.kind() == io::ErrorKind::NotFound).then(|| "install rsync, as the package rsync".into());
     let cause = format!("{program} cannot be started: {}", Error::io(ErrorKind::Peer, "", error).cause);
-    Failure { why: Why::NotStarted, cause, hint }
+    Failure::new(Why::NotStarted, cause, hint)
 }
 
 pub(super) fn cut(cut: Cut, printed: &str) -> Failure {
     match cut {
         Cut::Late => {
             let said = telling(printed).map(|line| format!(": {}", cleaned(line))).unwrap_or_default();
-            Failure { why: Why::Deadline, cause: format!("rsync was not through in time, and was ended{said}"), hint: None }
+            Failure::new(Why::Deadline, format!("rsync was not through in time, and was ended{said}"), None)
         }
-        Cut::Loud => Failure { why: Why::TooMuch, cause: "there is more to be listed than is read".into(), hint: None },
-        Cut::Watched(cause) => Failure { why: Why::TooMuch, cause, hint: None },
+        Cut::Loud => Failure::new(Why::TooMuch, "there is more to be listed than is read", None),
+        Cut::Watched(cause) => Failure::new(Why::TooMuch, cause, None),
     }
 }
 
 /// What it means that rsync has ended with a status, or by a signal. `hints` belong to a login over ssh.
 pub(super) fn explain((status, signal): (Option<i32>, Option<i32>), printed: &str, hints: Option<&Hints>) -> Failure {
     let Some(status) = status else {
-        return Failure { why: Why::Failed, cause: format!("rsync was ended by signal {}", signal.unwrap_or_default()), hint: None };
+        return Failure::new(Why::Failed, format!("rsync was ended by signal {}", signal.unwrap_or_default()), None);
     };
     // Only before the far end has said a word these are the words of ssh.
     let has_heard = !(printed.contains(" (0 bytes received so far)") || status == 255);
     if let Some(failure) = hints.filter(|_| !has_heard).and_then(|hints| of_keys(printed, hints)) {
         let why = if failure.why == ssh::Why::HostKey { Why::HostKey } else { Why::Denied };
-        return Failure { why, cause: failure.cause, hint: failure.hint };
+        return Failure::new(why, failure.cause, failure.hint);
     }
     let line = telling(printed);
     let cause = line.map_or_else(|| format!("rsync ended with status {status} without a word"), cleaned);
@@ -103,7 +110,7 @@ pub(super) fn explain((status, signal): (Option<i32>, Option<i32>), printed: &st
         _ if !has_heard && says(&["ssh: ", "kex_exchange_identification", "Connection ", "connection "]) => (Why::Unreachable, None),
         _ => (Why::Failed, None),
     };
-    Failure { why, cause, hint: hint.map(String::from) }
+    Failure { lines: printed.lines().map(cleaned).collect(), ..Failure::new(why, cause, hint.map(String::from)) }
 }
 
 /// What rrsync and the daemon say of options that they do not take.
