@@ -24,7 +24,7 @@ use crate::observe::Rights;
 use crate::plan::{FileSource, HookReport, InstallPlan, Outcome, SetPlan, Step, begin, promote};
 use crate::progress::Progress;
 use crate::spec::{Desired, DesiredInstall, DesiredSet};
-use crate::state::{Cache, Inode, State, Store};
+use crate::state::{Cache, Inode, Staged, State, Store};
 use crate::survey::{Stored, Surveyed};
 use place::{Origin, Place};
 use stage::New;
@@ -40,6 +40,8 @@ pub struct Apply<'a> {
     pub desired: &'a Desired,
     /// What is recorded.
     pub state: &'a mut State,
+    /// What waits in the store for the origin's word.
+    pub staged: &'a Staged,
     /// Known contents.
     pub cache: &'a mut Cache,
     /// What is on disk of it.

@@ -198,6 +198,7 @@ fn purge_store(apply: &Apply<'_>, surveyed: &Surveyed, swept: &BTreeSet<SetName>
         // A version with a revoked key stays only where it is installed.
         let mut keep: BTreeSet<_> = (!known.facts.has_key_of(revoked)).then_some(known.digest).into_iter().collect();
         keep.extend(known.hold.iter().map(|hold| hold.at));
+        keep.extend(apply.staged.get(&plan.name).map(|waiting| waiting.digest));
         if apply.state.installs_of(&plan.name).is_empty() {
             // It only passes through here: its former versions are kept for a rollback at the origin.
             let former = store.versions(&plan.name).into_iter().filter(|(digest, _)| !keep.contains(digest)).take(FORMER);

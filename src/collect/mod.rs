@@ -6,4 +6,4 @@ mod received;
 
 pub use names::{Named, name_sets};
 pub use read::{Accepted, Found, collect, reread};
-pub use received::{Asked, Incoming, Received, Renewal, admit, expected, judge_again};
+pub use received::{Asked, Incoming, Received, Renewal, admit, expected, judge_again, keep_for_now};

@@ -1,11 +1,11 @@
 //! Sets that came from the host above: are they this host's, are they not older than what it has seen, may they be used?
 
 use super::read::refusal;
-use crate::base::{Error, ErrorKind, Result, SetName};
+use crate::base::{Digest, Error, ErrorKind, Result, SetName};
 use crate::collect::Accepted;
 use crate::material::{Judging, Material, judge};
 use crate::spec::{Accept, Desired, DesiredSet, SetSource};
-use crate::state::{SetState, State};
+use crate::state::{Offer, SetState, Spread, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct Received {
     pub pattern: Option<SetName>,
     /// The origin's number for this version.
     pub revision: u64,
+    /// Whether it may be installed, or is to be kept for now.
+    pub spread: Spread,
     /// What it consists of.
     pub material: Material,
 }
@@ -28,6 +30,8 @@ pub struct Incoming {
     pub unstored: BTreeMap<SetName, Arc<Material>>,
     /// Sets that have another version now.
     pub renewed: BTreeMap<SetName, Renewal>,
+    /// Sets of which another version is kept now, until the origin gives its word.
+    pub staged: BTreeMap<SetName, Renewal>,
     /// Sets that were refused, and why.
     pub refused: BTreeMap<SetName, Error>,
     /// Whether the host above has said what it has: then what is recorded is what it has.
@@ -90,6 +94,44 @@ pub fn judge_again(set: &DesiredSet, material: &Material, desired: &Desired, onc
     judge(material, &under).map_err(|refusals| refusal(set, &refusals))
 }
 
+/// Whether what came may be kept until the origin gives its word; `waiting` is what is kept until now. Nothing where it is that, or what is
+/// accepted already.
+///
+/// # Errors
+/// As [`admit`].
+pub fn keep_for_now(
+    received: &Received,
+    desired: &Desired,
+    (state, waiting): (&State, Option<&Offer>),
+    once: &Accepted,
+    now: i64,
+) -> Result<Option<(Offer, Renewal)>> {
+    let set = expected(desired, &received.set, received.pattern.as_ref())?;
+    let (digest, revision) = (received.material.digest(), received.revision);
+    let known = state.sets.get(&received.set);
+    let seen = known.map(|known| (known.revision, known.digest)).max(waiting.map(|waiting| (waiting.revision, waiting.digest)));
+    not_replayed(&received.set, (revision, digest), seen)?;
+    if seen == Some((revision, digest)) {
+        return Ok(None);
+    }
+    judge_again(&set, &received.material, desired, once.get(&received.set), now)?;
+    let offer = Offer::of((digest, revision), set.pattern.clone(), received.material.facts(), Spread::Staged);
+    Ok(Some((offer, if known.is_none() { Renewal::First } else { Renewal::Another })))
+}
+
+/// What has a lower revision than the highest that was seen, or is another version under the same one, is refused.
+fn not_replayed(name: &SetName, (revision, digest): (u64, Digest), seen: Option<(u64, Digest)>) -> Result<()> {
+    let replay = |cause: String| {
+        Err(Error::new(ErrorKind::Peer, name.to_string(), format!("refused: {cause}"))
+            .hint("an old version was brought again, or the origin was restored from a backup: the next apply there goes on above"))
+    };
+    match seen {
+        Some((seen, _)) if revision < seen => replay(format!("its revision {revision} is older than {seen}, which this host has seen")),
+        Some((seen, known)) if revision == seen && known != digest => replay(format!("revision {revision} is another version here")),
+        _ => Ok(()),
+    }
+}
+
 /// Takes what came into `state`, where it may be used. The revision decides what is older: a lower one than the highest seen is refused.
 ///
 /// # Errors
@@ -98,18 +140,7 @@ pub fn admit(received: &Received, desired: &Desired, state: &mut State, once: &A
     let set = expected(desired, &received.set, received.pattern.as_ref())?;
     let (name, digest, revision) = (&received.set, received.material.digest(), received.revision);
     let known = state.sets.get(name);
-    let seen = known.map(|known| known.revision);
-    let replay = |cause: String| {
-        Err(Error::new(ErrorKind::Peer, name.to_string(), format!("refused: {cause}"))
-            .hint("an old version was brought again, or the origin was restored from a backup: the next apply there goes on above"))
-    };
-    if seen.is_some_and(|seen| revision < seen) {
-        return replay(format!("its revision {revision} is older than {}, which this host has seen", seen.unwrap_or_default()));
-    }
-    let same = known.is_some_and(|known| known.digest == digest);
-    if seen == Some(revision) && !same {
-        return replay(format!("revision {revision} is another version here"));
-    }
+    not_replayed(name, (revision, digest), known.map(|known| (known.revision, known.digest)))?;
     let judged = set.judged_hash(&desired.revoked);
     if let Some(known) = state.sets.get_mut(name).filter(|known| known.digest == digest && known.judged == judged) {
         known.pattern.clone_from(&set.pattern);

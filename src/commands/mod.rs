@@ -28,6 +28,8 @@ mod rollback;
 mod schema;
 mod session;
 mod spec;
+mod stage;
+mod staged;
 mod status;
 mod stop;
 mod trigger;

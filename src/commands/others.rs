@@ -3,19 +3,20 @@
 use super::masters::ask_masters;
 use super::options::{Judging, Others};
 use super::session::{Session, once};
+use super::staged::{keep_back, release};
 use crate::base::{Error, ErrorKind, Result, ServerName, SshKeyId};
 use crate::collect::{Asked, Received, Renewal, admit};
 use crate::fleet::carrier::{Identity, connect, explained};
 use crate::fleet::fetch::{Came, Upstream};
 use crate::fleet::may::{Ask, check, identify};
-use crate::fleet::wire::{Message, Wire};
+use crate::fleet::wire::{Message, Version, Wire};
 use crate::host::Dir;
 use crate::host::link::{Link, Patience};
 use crate::host::ssh::Connection;
 use crate::spec::SetSource;
 use crate::spec::fleet::{Delivery, Fleet};
 use crate::state::inbox::Inbox;
-use crate::state::{Offers, SetState, Store};
+use crate::state::{Offers, SetState, Spread, Store};
 use crate::survey::Stored;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -153,12 +154,16 @@ fn bring(session: &mut Session, judging: &Judging, fleet: &Fleet, upstream: &mut
     let limits = session.desired.limits;
     upstream.bring(fleet, &limits, new, |came| match came {
         Came::Set(received) => take(session, judging, *received),
+        Came::Released(version) => release(session, judging, version),
         Came::Not(set, error) => drop(session.incoming.refused.insert(set, error)),
     })
 }
 
 /// Takes one set in, or notes why not.
-fn take(session: &mut Session, judging: &Judging, received: Received) {
+pub(super) fn take(session: &mut Session, judging: &Judging, received: Received) {
+    if received.spread == Spread::Staged {
+        return keep_back(session, judging, received);
+    }
     let before = session.state.sets.get(&received.set).cloned();
     if let Err(error) = try_take(session, judging, &received, before.as_ref()) {
         tracing::debug!(set = %received.set, "not taken: {error}");
@@ -173,6 +178,7 @@ fn take(session: &mut Session, judging: &Judging, received: Received) {
 }
 
 fn try_take(session: &mut Session, judging: &Judging, received: &Received, before: Option<&SetState>) -> Result<()> {
+    session.not_before_staged(received)?;
     let renewal = admit(received, &session.desired, &mut session.state, &once(judging), session.now)?;
     let Some(renewal) = renewal else { return Ok(()) };
     if !session.keeps_in_memory()
@@ -217,15 +223,18 @@ fn read_push(session: &mut Session, judging: &Judging, fleet: &Fleet, inbox: &In
 
 /// Takes in what somebody has brought who may still do so.
 fn read_brought<L: Read>(session: &mut Session, judging: &Judging, (fleet, ask): (&Fleet, Ask), wire: &mut Wire<L>) -> Result<()> {
-    let Message::Brought { peer, key } = wire.must()? else { return Err(wire.out_of_turn("who brought it")) };
+    let Message::Brought { peer, key, staged, released } = wire.must()? else { return Err(wire.out_of_turn("who brought it")) };
     let key: SshKeyId = key.parse().map_err(|_| wire.out_of_turn("the key of who brought it"))?;
     let peer: ServerName = peer;
     let known = identify(fleet, &peer, key)?;
     check(fleet, known, ask)?;
+    released.into_iter().for_each(|version| release(session, judging, version));
     let limits = session.desired.limits;
-    while let Some(set) = wire.receive_set(&limits)? {
-        if let Ok(material) = set.material {
-            take(session, judging, Received { set: set.version.set, pattern: set.pattern, revision: set.version.revision, material });
+    while let Some(came) = wire.receive_set(&limits)? {
+        if let Ok(material) = came.material {
+            let spread = if staged.contains(&came.version) { Spread::Staged } else { Spread::Released };
+            let Version { set, revision, .. } = came.version;
+            take(session, judging, Received { set, pattern: came.pattern, revision, spread, material });
         }
     }
     Ok(())

@@ -6,11 +6,12 @@ use super::session::Session;
 use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::fleet::carrier::Identity;
 use crate::fleet::contact::{Patience, Purpose};
-use crate::fleet::deliver::{Deliver, Newest, Turn};
+use crate::fleet::deliver::{Deliver, Newest, Only, Turn};
 use crate::fleet::due::{Belief, Due, Limit, due};
 use crate::fleet::fetch::Upstream;
 use crate::fleet::parcel;
 use crate::fleet::record::Records;
+use crate::fleet::runner::DELIVERING;
 use crate::fleet::wave::Wave;
 use crate::host::lock::{Lock, Wait, take};
 use crate::host::ssh::Connection;
@@ -25,8 +26,6 @@ use crate::state::{Index, Standing, Store};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 
-/// The lock of the one that serves the hosts below.
-const LOCK: &str = "deliver.lock";
 /// Left by those that found it taken: there is something newer to be passed on.
 const NOTE: &str = "deliver.next";
 
@@ -160,15 +159,15 @@ fn tell_above(upstream: &mut Option<Upstream<Connection>>, records: &Records<'_>
 }
 
 /// What serving the hosts below depends on.
-struct Below<'a> {
-    desired: &'a Desired,
-    fleet: &'a Fleet,
-    dir: &'a Dir,
-    at: &'a AbsPath,
-    records: &'a Records<'a>,
-    passing: &'a Passing,
-    patience: Patience,
-    progress: ProgressChoice,
+pub(super) struct Below<'a> {
+    pub desired: &'a Desired,
+    pub fleet: &'a Fleet,
+    pub dir: &'a Dir,
+    pub at: &'a AbsPath,
+    pub records: &'a Records<'a>,
+    pub passing: &'a Passing,
+    pub patience: Patience,
+    pub progress: ProgressChoice,
 }
 
 impl Below<'_> {
@@ -193,7 +192,7 @@ impl Below<'_> {
     /// The lock; nothing where somebody else has it who will see our note: it looks for one after it has given the lock back. Who waits for
     /// those below as well waits for that one, or would be told that they have been served before they are.
     fn lock(&self) -> Result<Option<Lock>> {
-        if let Some(lock) = take(self.dir, LOCK, Wait::Try)? {
+        if let Some(lock) = take(self.dir, DELIVERING, Wait::Try)? {
             return Ok(Some(lock));
         }
         self.dir.touch(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?;
@@ -202,7 +201,7 @@ impl Below<'_> {
             // Nobody above waits longer for an answer.
             Patience::Tree => Wait::AtMost(self.fleet.settings.deadline),
         };
-        take(self.dir, LOCK, wait)
+        take(self.dir, DELIVERING, wait)
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
@@ -213,9 +212,11 @@ impl Below<'_> {
         let mut index = self.records.index();
         self.records.take_reports(&mut index)?;
         let newest = self.records.newest();
+        let staged = self.stage(newest, &mut index, report)?;
         let offers = newest.offers()?;
         let (now, choice) = (clock::unix_seconds(), (self.passing.belief, &self.passing.limit));
         let (mut due, in_step) = due((self.desired, self.fleet, &offers), &index, now, choice);
+        due.retain(|due| staged.leaves(due, self.records));
         report.servers.retain(|told| !due.iter().any(|due| due.server.name.as_str() == told.name));
         for server in &in_step {
             if !report.servers.iter().any(|told| told.name == server.name.as_str()) {
@@ -226,7 +227,7 @@ impl Below<'_> {
             due.retain(|due| {
                 let is_at_it = due.server.delivery == Delivery::Trigger && self.records.is_at_it(due, now);
                 if is_at_it {
-                    report.servers.push(self.records.waiting(due.server));
+                    report.servers.push(self.records.waiting(due.server, &offers));
                 }
                 !is_at_it
             });
@@ -256,6 +257,7 @@ impl Below<'_> {
             purpose: Purpose::Deliver,
             // Who goes first is waited for: the others go on only when it is through.
             patience: if rollout.is_some() { Patience::Tree } else { self.patience },
+            only: Only::All,
             newest,
         };
         let progress = Progress::new(self.progress, Kind::PassingOn, due.len());
@@ -281,7 +283,7 @@ impl Below<'_> {
             });
         }
         progress.finish();
-        report.servers.extend(wave.left().map(|server| self.records.waiting(server)));
+        report.servers.extend(wave.left().map(|server| self.records.waiting(server, &offers)));
         Ok(())
     }
 }

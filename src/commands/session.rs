@@ -9,13 +9,14 @@ use crate::apply::{Apply, recover};
 use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Mode, Result, SetName};
 use crate::collect::{Accepted, Incoming, Named, name_sets};
 use crate::fleet::own::Run;
+use crate::fleet::staging::waits_for_word;
 use crate::host::scratch::ScratchDir;
 use crate::host::{Dir, Durability, Stat, clock, users, walk, write_atomic};
 use crate::plan::{Phase, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, DesiredSet, load};
 use crate::state::requests::Scope;
-use crate::state::{Belief, Cache, Common, Offers, Standing, State, Store, share, sweep};
+use crate::state::{Belief, Cache, Common, Offers, Staged, Standing, State, Store, share, staged, sweep};
 use crate::survey::{Keep, Look, Retry, Sources, Stored, Survey, Surveyed, quiet_sets, remember};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -54,6 +55,10 @@ pub(super) struct Session {
     is_read: bool,
     /// What quiet sets depend on beside their files.
     identity: ContentHash,
+    /// What waits in the store for the origin's word.
+    pub staged: Staged,
+    /// The same as it is on disk.
+    pub saved_staged: Staged,
     /// What other hosts have brought.
     pub incoming: Incoming,
     /// Whether anything of it was put into the store.
@@ -153,7 +158,10 @@ impl Session {
         }
         let identity = desired.common_hash(&[env!("CARGO_PKG_VERSION"), &host, at.as_str(), &me]);
         let empty = State::empty(host, desired.spec.clone());
+        let waiting = dir.as_ref().map(staged).unwrap_or_default();
         let mut session = Session {
+            staged: waiting.clone(),
+            saved_staged: waiting,
             desired,
             at,
             dir,
@@ -290,6 +298,7 @@ impl Session {
             desired: &self.desired,
             state: &mut self.state,
             saved: &mut self.saved,
+            staged: &self.staged,
             cache: &mut self.cache,
             state_dir: dir,
             at: &self.at,
@@ -318,7 +327,7 @@ impl Session {
 
     /// Whether everything that is known is on disk.
     pub fn is_saved(&self) -> bool {
-        !self.is_read || self.saved.as_ref() == Some(&self.state)
+        (!self.is_read || self.saved.as_ref() == Some(&self.state)) && self.staged == self.saved_staged
     }
 
     /// Writes down what may be passed on from here, and how this host stands.
@@ -326,8 +335,11 @@ impl Session {
         let Some(fleet) = &self.desired.fleet else { return Ok(()) };
         share(dir, &self.at, fleet.settings.gate_group.as_ref().map(|(_, id)| *id))?;
         let store = Store::new(dir, &self.at);
-        Offers::of(&self.state, &store, &self.quiet, dir, &self.at)?.save(dir, &self.at)?;
-        let run = Run { desired: &self.desired, fleet, sets, quiet: &self.quiet, state: &self.state, report, now: self.now };
+        let offers = Offers::of(&self.state, &store, &self.quiet, dir, &self.at)?;
+        let offers = offers.held_back(|set, offer| self.state.sets.contains_key(set) && waits_for_word(fleet, set, offer));
+        offers.with_staged(&self.staged, &store).save(dir, &self.at)?;
+        let (quiet, state, staged) = (&self.quiet, &self.state, &self.staged);
+        let run = Run { desired: &self.desired, fleet, sets, quiet, state, staged, report, now: self.now };
         let Some(standing) = run.standing(self.last_standing().as_ref()) else { return Ok(()) };
         let bytes = serde_json::to_vec(&standing).map_err(|e| Error::new(ErrorKind::State, STANDING, e.to_string()))?;
         write_atomic(dir, OsStr::new(STANDING), &bytes, Mode::from_bits(0o600), Durability::Eventually)
@@ -346,6 +358,11 @@ impl Session {
         if !self.taken.is_empty() {
             self.saved = Some(self.state.clone());
         }
+        if let Err(error) = self.save_staged() {
+            report.errors.push(error);
+            return;
+        }
+        let Some(dir) = &self.dir else { return };
         // Before the cache: with it, the next run may find that nothing is to be done.
         if let Err(error) = self.tell(dir, &surveyed.sets, report) {
             report.errors.push(error);

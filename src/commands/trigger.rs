@@ -6,7 +6,7 @@ use super::session::desired;
 use crate::base::{Error, ErrorKind, Result, ServerName};
 use crate::fleet::carrier::Identity;
 use crate::fleet::contact::Purpose;
-use crate::fleet::deliver::{Deliver, Turn};
+use crate::fleet::deliver::{Deliver, Only, Turn};
 use crate::fleet::record::Records;
 use crate::host::walk;
 use crate::plan::{Report, Tense};
@@ -35,8 +35,8 @@ pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
     let progress = Progress::new(options.progress, Kind::PassingOn, servers.len());
     let turns = servers.into_iter().map(|server| Turn { server, retries: fleet.settings.retries }).collect();
     let (purpose, patience) = (Purpose::Signal, options.patience);
-    let state = (&dir, at);
-    Deliver { desired: &desired, fleet, store: &store, state, identity: &identity, purpose, patience, newest }.run(turns, |served| {
+    let (state, only) = ((&dir, at), Only::All);
+    Deliver { desired: &desired, fleet, store: &store, state, identity: &identity, purpose, patience, only, newest }.run(turns, |served| {
         progress.step(served.server.name.as_str());
         report.servers.push(records.keep(served, &offers, &mut index));
     });

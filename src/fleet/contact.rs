@@ -5,7 +5,7 @@ use super::wire::{Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
 use crate::base::{Error, ErrorKind, Result, SetName};
 use crate::material::Material;
 use crate::spec::fleet::{Delivery, Fleet};
-use crate::state::Standing;
+use crate::state::{Spread, Standing};
 use std::borrow::Borrow;
 
 /// What a server below said.
@@ -135,12 +135,9 @@ pub fn bring<L: Link, M: Borrow<Material>>(
     load: &mut impl FnMut(&SetName) -> Result<M>,
 ) -> Result<Vec<Unwanted>> {
     let refused = |why: &Refusal| why.error(ErrorKind::Peer, &due.server.name, fleet.spec_hash);
-    let offered = due.wanted.offers.iter().map(|(set, offer)| Offered {
-        version: Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision },
-        pattern: offer.pattern.clone(),
-        signature: None,
-    });
-    wire.send(&begin(offered.collect()))?;
+    let knows = wire.knows_parts_and_stages();
+    let (offered, too_new): (Vec<_>, Vec<_>) = due.wanted.offers.iter().partition(|(_, offer)| knows || offer.spread == Spread::Released);
+    wire.send(&begin(offered.iter().map(|(set, offer)| Offered::of(set, offer)).collect()))?;
     let (sets, unwanted) = match wire.must()? {
         Message::Wanted { sets, unwanted } => (sets, unwanted),
         Message::Refused(why) => return Err(refused(&why)),
@@ -148,7 +145,7 @@ pub fn bring<L: Link, M: Borrow<Material>>(
     };
     let any = !sets.is_empty();
     for version in sets {
-        let Some((set, offer)) = due.wanted.offers.iter().find(|(set, _)| **set == version.set) else {
+        let Some((set, offer)) = offered.iter().find(|(set, _)| **set == version.set) else {
             return Err(wire.out_of_turn("a set that was offered"));
         };
         let own = Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision };
@@ -160,5 +157,13 @@ pub fn bring<L: Link, M: Borrow<Material>>(
     if any {
         wire.send(&Message::End)?;
     }
-    Ok(unwanted.into_iter().map(|(set, why)| Unwanted { set, error: refused(&why) }).collect())
+    let cannot = |set: &SetName| {
+        let cause = format!("{set}: its certsync would install it at once, and rollout says stage: all");
+        Unwanted {
+            set: set.clone(),
+            error: Error::new(ErrorKind::Peer, due.server.name.to_string(), cause).hint("update certsync on that host"),
+        }
+    };
+    let unwanted = unwanted.into_iter().map(|(set, why)| Unwanted { set, error: refused(&why) });
+    Ok(unwanted.chain(too_new.iter().map(|(set, _)| cannot(set))).collect())
 }

@@ -10,7 +10,7 @@ use crate::host::ssh::Why;
 use crate::host::{Dir, Stat};
 use crate::spec::Desired;
 use crate::spec::fleet::{Fleet, Server, Via};
-use crate::state::{Offers, Store, TroubleKind};
+use crate::state::{Offers, Spread, Store, TroubleKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -36,8 +36,19 @@ pub struct Deliver<'a> {
     pub purpose: Purpose,
     /// For whom it is waited.
     pub patience: Patience,
+    /// Which of its sets a server is offered.
+    pub only: Only,
     /// The present offers, newest first whenever a server's turn comes.
     pub newest: &'a Newest<'a>,
+}
+
+/// Which of its sets a server is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// All.
+    All,
+    /// Those that are to be kept until the origin gives its word.
+    Staged,
 }
 
 /// What became of one server.
@@ -61,17 +72,20 @@ pub struct Turn<'a> {
     pub retries: u32,
 }
 
+/// Metadata that changes with the offers.
+type Stamp = [Option<Stat>; 2];
+
 /// The offers on disk, read again when they have changed.
 pub struct Newest<'a> {
     read: Box<dyn Fn() -> Result<Offers> + Sync + 'a>,
-    stat: Box<dyn Fn() -> Option<Stat> + Sync + 'a>,
-    known: Mutex<Option<(Option<Stat>, Arc<Offers>)>>,
+    stamp: Box<dyn Fn() -> Stamp + Sync + 'a>,
+    known: Mutex<Option<(Stamp, Arc<Offers>)>>,
 }
 
 impl<'a> Newest<'a> {
-    /// Reads them with `read`; `stat` tells whether they have changed.
-    pub fn new(read: impl Fn() -> Result<Offers> + Sync + 'a, stat: impl Fn() -> Option<Stat> + Sync + 'a) -> Newest<'a> {
-        Newest { read: Box::new(read), stat: Box::new(stat), known: Mutex::new(None) }
+    /// Reads them with `read`; `stamp` tells whether they have changed.
+    pub fn new(read: impl Fn() -> Result<Offers> + Sync + 'a, stamp: impl Fn() -> Stamp + Sync + 'a) -> Newest<'a> {
+        Newest { read: Box::new(read), stamp: Box::new(stamp), known: Mutex::new(None) }
     }
 
     /// The present ones.
@@ -79,15 +93,15 @@ impl<'a> Newest<'a> {
     /// # Errors
     /// Kind `State`.
     pub fn offers(&self) -> Result<Arc<Offers>> {
-        let stat = (self.stat)();
+        let stamp = (self.stamp)();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, offers)) = &*known
-            && *at == stat
+            && *at == stamp
         {
             return Ok(Arc::clone(offers));
         }
         let offers = Arc::new((self.read)()?);
-        *known = Some((stat, Arc::clone(&offers)));
+        *known = Some((stamp, Arc::clone(&offers)));
         Ok(offers)
     }
 }
@@ -125,8 +139,11 @@ impl<'a> Deliver<'a> {
     ) -> std::result::Result<(Said, Vec<Unwanted>), (Tell, TroubleKind, Error)> {
         let here = |error: Error| (Tell::NoMore, TroubleKind::Refused, error);
         let offers = self.newest.offers().map_err(here)?;
-        let due = Due { server, wanted: wanted(self.desired, self.fleet, server, &offers) };
+        let mut due = Due { server, wanted: wanted(self.desired, self.fleet, server, &offers) };
         *hash = due.wanted.hash;
+        if self.only == Only::Staged {
+            due.wanted.offers.retain(|(_, offer)| offer.spread == Spread::Staged);
+        }
         let deadline = self.fleet.settings.deadline;
         if let Via::Rsync { directory, command } = &server.via {
             let (fleet, store, identity, wanted) = (self.fleet, self.store, self.identity, &due.wanted);

@@ -5,7 +5,7 @@ use super::wire::Version;
 use crate::base::{ContentHash, ServerName, SetName};
 use crate::spec::Desired;
 use crate::spec::fleet::{Delivery, Fleet, Server, Via};
-use crate::state::{Index, Offer, Offers, Peer};
+use crate::state::{Index, Level, Offer, Offers, Peer, Spread};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,22 +50,28 @@ pub struct Wanted<'a> {
 
 /// What `peer` should have of what there is: what it may have, by name.
 pub fn wanted<'a>(desired: &Desired, fleet: &Fleet, peer: &Server, offers: &'a Offers) -> Wanted<'a> {
-    let list: Vec<_> = offers.iter().filter(|(set, offer)| may_have(desired, fleet, peer, set, offer)).collect();
-    let hash = hash_of(list.iter().map(|(set, offer)| (*set, offer.pattern.as_ref(), offer.digest, offer.revision)));
+    // Who cannot be told when to switch gets nothing before it may.
+    let can_wait = |offer: &Offer| offer.spread == Spread::Released || peer.via == Via::Ssh;
+    let list: Vec<_> = offers.iter().filter(|(set, offer)| can_wait(offer) && may_have(desired, fleet, peer, set, offer)).collect();
+    let hash = hash_of(list.iter().copied());
     Wanted { offers: list, hash }
 }
 
 /// Hash of a list of sets with their versions, in order of their names: two hosts with the same one have the same.
-pub fn hash_of<'a>(list: impl IntoIterator<Item = (&'a SetName, Option<&'a SetName>, crate::base::Digest, u64)>) -> ContentHash {
+pub fn hash_of<'a>(list: impl IntoIterator<Item = (&'a SetName, &'a Offer)>) -> ContentHash {
     let mut hash = Sha256::new().chain_update(b"certsync sets 1\0");
-    for (set, pattern, digest, revision) in list {
+    for (set, offer) in list {
         // No name holds a control character.
         hash.update(set.as_str().as_bytes());
         hash.update([0]);
-        hash.update(pattern.map_or("", SetName::as_str).as_bytes());
+        hash.update(offer.pattern.as_ref().map_or("", SetName::as_str).as_bytes());
         hash.update([0]);
-        hash.update(digest.as_bytes());
-        hash.update(revision.to_be_bytes());
+        hash.update(offer.digest.as_bytes());
+        hash.update(offer.revision.to_be_bytes());
+        // To have a version and to be allowed to use it are two things. No name begins so.
+        if offer.spread == Spread::Staged {
+            hash.update(b"\0staged");
+        }
     }
     ContentHash::from_bytes(hash.finalize().into())
 }
@@ -110,8 +116,16 @@ pub fn due<'a>(
 /// Whether what is known of a server says that it has everything it should have, and that nothing is left to be done there. A host
 /// without certsync can say no more than that the material is there.
 pub fn is_in_step(server: &Server, wanted: &Wanted<'_>, peer: &Peer) -> bool {
-    let is_enough = |level: crate::state::Level| level.is_final() || (level == crate::state::Level::Stored && server.via != Via::Ssh);
-    wanted.offers.iter().all(|(set, offer)| peer.level(set, &offer.digest, offer.revision).is_some_and(is_enough))
+    wanted.offers.iter().all(|(set, offer)| is_set_in_step(server, set, offer, peer))
+}
+
+/// The same of one set.
+pub fn is_set_in_step(server: &Server, set: &SetName, offer: &Offer, peer: &Peer) -> bool {
+    let Some(level) = peer.level(set, &offer.digest, offer.revision) else { return false };
+    match offer.spread {
+        Spread::Released => level.is_final() || (level == Level::Stored && server.via != Via::Ssh),
+        Spread::Staged => !matches!(level, Level::Failed | Level::Refused),
+    }
 }
 
 /// The same list as versions.

@@ -6,7 +6,7 @@ use crate::base::{Error, ErrorKind, Result, SetName};
 use crate::collect::{Received, expected};
 use crate::spec::fleet::Fleet;
 use crate::spec::{Desired, Limits, SetSource};
-use crate::state::{Offers, Standing};
+use crate::state::{Offer, Offers, Spread, Standing};
 use std::collections::BTreeMap;
 
 /// A connection to the host above, the hellos said.
@@ -18,6 +18,8 @@ pub struct Upstream<L> {
 pub enum Came {
     /// It came, its digest verified.
     Set(Box<Received>),
+    /// It is here already, and may be installed now.
+    Released(Version),
     /// It did not come, and why.
     Not(SetName, Error),
 }
@@ -26,6 +28,8 @@ pub enum Came {
 #[derive(Default)]
 pub struct New {
     wanted: BTreeMap<SetName, Offered>,
+    /// What is here, was kept until now, and may be installed.
+    released: Vec<Version>,
     /// What is offered and is no set of this host's.
     strange: Vec<(SetName, Error)>,
 }
@@ -37,7 +41,7 @@ fn have(desired: &Desired, present: &Offers) -> crate::base::ContentHash {
         None => desired.sets.iter().any(|known| known.name == *set && known.source == SetSource::Upstream),
     };
     let list = present.iter().filter(|(set, offer)| from_above(set, offer.pattern.as_ref()));
-    hash_of(list.map(|(set, offer)| (set, offer.pattern.as_ref(), offer.digest, offer.revision)))
+    hash_of(list)
 }
 
 impl<L: Link> Upstream<L> {
@@ -71,13 +75,14 @@ impl<L: Link> Upstream<L> {
         };
         let mut new = New::default();
         for offer in offered {
-            match is_new(desired, present, &offer) {
-                Ok(true) => drop(new.wanted.insert(offer.version.set.clone(), offer)),
-                Ok(false) => {}
+            match news(desired, present, &offer) {
+                Ok(News::Version) => drop(new.wanted.insert(offer.version.set.clone(), offer)),
+                Ok(News::Word) => new.released.push(offer.version),
+                Ok(News::None) => {}
                 Err(error) => new.strange.push((offer.version.set, error)),
             }
         }
-        if new.wanted.is_empty() && new.strange.is_empty() {
+        if new.wanted.is_empty() && new.released.is_empty() && new.strange.is_empty() {
             self.wire.send(&Message::Want { sets: Vec::new() }).map_err(of_upstream)?;
             return match self.wire.must().map_err(of_upstream)? {
                 Message::End => Ok(None),
@@ -92,7 +97,8 @@ impl<L: Link> Upstream<L> {
     /// # Errors
     /// Kind `Upstream`: the conversation broke; what came before stays.
     pub fn bring(&mut self, fleet: &Fleet, limits: &Limits, new: New, mut take: impl FnMut(Came)) -> Result<()> {
-        let New { wanted: mut asked, strange } = new;
+        let New { wanted: mut asked, released, strange } = new;
+        released.into_iter().for_each(|version| take(Came::Released(version)));
         strange.into_iter().for_each(|(set, error)| take(Came::Not(set, error)));
         let sets: Vec<Version> = asked.values().map(|offer| offer.version.clone()).collect();
         self.wire.send(&Message::Want { sets }).map_err(of_upstream)?;
@@ -103,7 +109,8 @@ impl<L: Link> Upstream<L> {
             };
             take(match set.material {
                 Ok(material) => {
-                    Came::Set(Box::new(Received { set: set.version.set, pattern: offer.pattern, revision: set.version.revision, material }))
+                    let Version { set, revision, .. } = set.version;
+                    Came::Set(Box::new(Received { set, pattern: offer.pattern, revision, spread: offer.spread, material }))
                 }
                 Err(why) => Came::Not(set.version.set, why.error(ErrorKind::Upstream, &fleet.me, fleet.spec_hash)),
             });
@@ -130,13 +137,25 @@ impl<L: Link> Upstream<L> {
     }
 }
 
-/// Whether the offer is another version than this host has, under the revision it has.
-fn is_new(desired: &Desired, present: &Offers, offer: &Offered) -> Result<bool> {
+/// What an offer is to this host.
+enum News {
+    /// It has that.
+    None,
+    /// Another version than it has, under the revision it has.
+    Version,
+    /// The version it keeps may be installed.
+    Word,
+}
+
+fn news(desired: &Desired, present: &Offers, offer: &Offered) -> Result<News> {
     expected(desired, &offer.version.set, offer.pattern.as_ref())?;
-    let known = present.of_set(&offer.version.set);
-    Ok(known.is_none_or(|known| {
-        (known.digest, known.revision, &known.pattern) != (offer.version.digest, offer.version.revision, &offer.pattern)
-    }))
+    let same =
+        |known: &&Offer| (known.digest, known.revision, &known.pattern) == (offer.version.digest, offer.version.revision, &offer.pattern);
+    Ok(match present.of_set(&offer.version.set).filter(same) {
+        None => News::Version,
+        Some(known) if known.spread == Spread::Staged && offer.spread == Spread::Released => News::Word,
+        Some(_) => News::None,
+    })
 }
 
 fn of_upstream(error: Error) -> Error {

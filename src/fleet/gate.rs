@@ -14,7 +14,7 @@ use crate::spec::Desired;
 use crate::spec::fleet::Fleet;
 use crate::state::inbox::{From, Inbox, Told, Wanted, What, new_id};
 use crate::state::turn::will_be_served;
-use crate::state::{Offers, Standing, Store, share};
+use crate::state::{Offer, Offers, Spread, Standing, Store, share};
 use std::collections::BTreeSet;
 
 /// How many sets a peer may bring that this host does not want, before it is told to stop.
@@ -24,8 +24,17 @@ const LARGEST_PLAN: u64 = 8 << 20;
 /// The longest of many.
 const LARGEST_PLANS: u64 = 128 << 20;
 
-/// Sets that are not for this host, and why.
-type Strange = Vec<(SetName, Refusal)>;
+/// What a peer offers, as far as this host has it.
+struct Sorted {
+    /// It has not.
+    wanted: Vec<Version>,
+    /// What is to be known of what comes, for whoever takes it.
+    brought: Message,
+    /// Sets that are not for this host, and why.
+    unwanted: Vec<(SetName, Refusal)>,
+    /// Whether there is anything to be taken.
+    any: bool,
+}
 
 /// What the gate works with.
 pub struct Gate<'a> {
@@ -103,12 +112,11 @@ impl Gate<'_> {
         if wanted.hash == have {
             return wire.send(&Message::Offer { sets: None });
         }
-        let sets = wanted.offers.iter().map(|(set, offer)| Offered {
-            version: Version { set: (*set).clone(), digest: offer.digest, revision: offer.revision },
-            pattern: offer.pattern.clone(),
-            signature: None,
-        });
-        wire.send(&Message::Offer { sets: Some(sets.collect()) })?;
+        // A certsync that does not know what it is to wait for would install it at once.
+        let knows = |offer: &Offer| offer.spread == Spread::Released || wire.knows_parts_and_stages();
+        let sets = wanted.offers.iter().filter(|(_, offer)| knows(offer)).map(|(set, offer)| Offered::of(set, offer));
+        let sets = sets.collect();
+        wire.send(&Message::Offer { sets: Some(sets) })?;
         let Message::Want { sets } = wire.must()? else { return Err(wire.out_of_turn("want")) };
         let store = Store::new(self.dir, self.at);
         for version in sets {
@@ -151,13 +159,13 @@ impl Gate<'_> {
     fn push<L: Link>(&self, wire: &mut Wire<L>, offered: Vec<Offered>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Push)?;
         let inbox = self.inbox()?;
-        let (versions, unwanted) = self.wanted(offered)?;
-        let asked = names(&versions);
-        wire.send(&Message::Wanted { sets: versions, unwanted })?;
-        if !asked.is_empty() {
+        let Sorted { wanted, brought, unwanted, any } = self.sorted(offered)?;
+        let asked = names(&wanted);
+        wire.send(&Message::Wanted { sets: wanted, unwanted })?;
+        if any {
             inbox.leave_push(&new_id(), |file| {
                 let mut kept = Wire::new(file, "the inbox");
-                kept.send(&self.brought())?;
+                kept.send(&brought)?;
                 self.receive(wire, asked, |set, material| kept.send_set(&set.version, set.pattern.as_ref(), material))?;
                 kept.send(&Message::End)
             })?;
@@ -165,23 +173,30 @@ impl Gate<'_> {
         wire.send(&Message::Received)
     }
 
-    fn brought(&self) -> Message {
-        Message::Brought { peer: self.peer.server.name.clone(), key: self.key.to_string() }
-    }
-
-    /// What of this has not come yet, and what is not for this host.
-    fn wanted(&self, offered: Vec<Offered>) -> Result<(Vec<Version>, Strange)> {
+    /// What of this has not come yet, what has and may be installed now, and what is not for this host.
+    fn sorted(&self, offered: Vec<Offered>) -> Result<Sorted> {
         let present = Offers::load(self.dir, self.at)?;
-        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
-        for offer in offered.into_iter().take(MOST_REPORTED) {
-            let known = present.of_set(&offer.version.set);
-            match expected(self.desired, &offer.version.set, offer.pattern.as_ref()) {
-                Err(error) => unwanted.push((offer.version.set, Refusal::of(&error, self.fleet.spec_hash))),
-                Ok(_) if known.is_some_and(|known| known.digest == offer.version.digest && known.revision == offer.version.revision) => {}
-                Ok(_) => wanted.push(offer.version),
+        let (mut wanted, mut unwanted, mut staged, mut released) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for Offered { version, pattern, spread, .. } in offered.into_iter().take(MOST_REPORTED) {
+            if let Err(error) = expected(self.desired, &version.set, pattern.as_ref()) {
+                unwanted.push((version.set, Refusal::of(&error, self.fleet.spec_hash)));
+                continue;
+            }
+            let known = present.of_set(&version.set);
+            match known.filter(|known| known.digest == version.digest && known.revision == version.revision) {
+                Some(known) if known.spread == Spread::Staged && spread == Spread::Released => released.push(version),
+                Some(_) => {}
+                None => {
+                    if spread == Spread::Staged {
+                        staged.push(version.clone());
+                    }
+                    wanted.push(version);
+                }
             }
         }
-        Ok((wanted, unwanted))
+        let any = !wanted.is_empty() || !released.is_empty();
+        let brought = Message::Brought { peer: self.peer.server.name.clone(), key: self.key.to_string(), staged, released };
+        Ok(Sorted { wanted, brought, unwanted, any })
     }
 
     /// Gives each of the sets that were asked for to `take`, as it comes.
@@ -191,6 +206,9 @@ impl Gate<'_> {
         mut asked: BTreeSet<SetName>,
         mut take: impl FnMut(&CameSet, &Material) -> Result<()>,
     ) -> Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
         while let Some(set) = wire.receive_set(&self.desired.limits)? {
             if !asked.remove(&set.version.set) {
                 return Err(wire.out_of_turn("a set that was asked for"));
@@ -234,19 +252,17 @@ impl Gate<'_> {
     /// What this host, and those below it, would do with what the peer has. It goes through memory alone.
     fn plan<L: Link>(&self, wire: &mut Wire<L>, offered: Vec<Offered>, below: Vec<ServerName>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Plan)?;
-        let (versions, unwanted) = self.wanted(offered)?;
-        let asked = names(&versions);
+        let Sorted { wanted, brought, unwanted, .. } = self.sorted(offered)?;
+        let asked = names(&wanted);
         let most = largest_plan(self.fleet.below(&self.fleet.me).count());
         let mut planning = Wire::new(self.runner.plan()?, "certsync plan");
-        wire.send(&Message::Wanted { sets: versions, unwanted })?;
+        wire.send(&Message::Wanted { sets: wanted, unwanted })?;
         // One that has ended already says why in its answer; what comes is taken off the line all the same.
-        let _ = planning.send(&Message::Plan { sets: Vec::new(), below }).and_then(|()| planning.send(&self.brought()));
-        if !asked.is_empty() {
-            self.receive(wire, asked, |set, material| {
-                let _ = planning.send_set(&set.version, set.pattern.as_ref(), material);
-                Ok(())
-            })?;
-        }
+        let _ = planning.send(&Message::Plan { sets: Vec::new(), below }).and_then(|()| planning.send(&brought));
+        self.receive(wire, asked, |set, material| {
+            let _ = planning.send_set(&set.version, set.pattern.as_ref(), material);
+            Ok(())
+        })?;
         let _ = planning.send(&Message::End);
         wire.send_plan(&Runner::planned(planning.into_link(), most)?)
     }

@@ -22,5 +22,6 @@ pub mod record;
 mod remote;
 pub mod rollout;
 pub mod runner;
+pub mod staging;
 pub mod wave;
 pub mod wire;

@@ -4,7 +4,7 @@ use crate::base::{Error, SetName, printable};
 use crate::plan::{HookResult, Outcome, Report, SetReport, owes_run, owes_verify};
 use crate::spec::fleet::Fleet;
 use crate::spec::{Desired, DesiredSet, Hook};
-use crate::state::{HookStanding, Level, SetStanding, Standing, State};
+use crate::state::{HookStanding, Level, SetStanding, Staged, Standing, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// As much of an error, or of a hook's output, is passed on.
@@ -22,6 +22,8 @@ pub struct Run<'a> {
     pub quiet: &'a BTreeSet<SetName>,
     /// What is recorded after it.
     pub state: &'a State,
+    /// What waits in the store for the origin's word.
+    pub staged: &'a Staged,
     /// What became of it.
     pub report: &'a Report,
     /// Unix seconds.
@@ -37,7 +39,7 @@ impl Run<'_> {
         }
         for set in self.sets {
             let told = self.report.sets.iter().find(|told| told.name == set.name);
-            let Some(mut standing) = self.set(set, told) else { continue };
+            let Some(mut standing) = self.kept(set, told).or_else(|| self.set(set, told)) else { continue };
             if let Some(known) = before.and_then(|before| before.sets.get(&set.name)).filter(|known| is_same(known, &standing)) {
                 standing.since = known.since;
             }
@@ -58,6 +60,28 @@ impl Run<'_> {
                 })
                 .collect(),
             errors: self.report.errors.iter().map(told).collect(),
+        })
+    }
+
+    /// Where a version of the set waits here: that, and what is installed in the meantime.
+    fn kept(&self, set: &DesiredSet, told_of: Option<&SetReport>) -> Option<SetStanding> {
+        let kept = self.staged.get(&set.name)?;
+        let installed = self.set(set, told_of);
+        if told_of.is_some_and(|told| told.result == Outcome::Refused) {
+            // Something else came after it.
+            return installed;
+        }
+        let (keys, dates) = installed.as_ref().map(|known| (known.keys.clone(), (known.not_before, known.not_after))).unwrap_or_default();
+        let (not_before, not_after) = if dates.1.is_some() { dates } else { (kept.not_before, kept.not_after) };
+        Some(SetStanding {
+            digest: kept.digest,
+            revision: kept.revision,
+            level: Level::Stored,
+            since: self.now,
+            not_before,
+            not_after,
+            error: installed.and_then(|known| known.error),
+            keys,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::contact::Said;
 use super::deliver::{Newest, Served};
-use super::due::{Due, Wanted, is_in_step, served, wanted};
+use super::due::{Due, Wanted, is_in_step, is_set_in_step, served, wanted};
 use super::may::{identify, may_speak_of};
 use super::rollout::Known;
 use crate::base::{AbsPath, Error, ErrorKind, Result};
@@ -12,7 +12,7 @@ use crate::spec::Desired;
 use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::inbox::{Inbox, Told};
 use crate::state::{Floor, floors, keep_floors, raise, retract};
-use crate::state::{InStep, Index, Level, Offers, Peer, Peers, Standing, TroubleKind};
+use crate::state::{InStep, Index, Level, Offers, Peer, Peers, Spread, Standing, TroubleKind};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct Records<'a> {
 impl<'a> Records<'a> {
     /// The records in the state directory `dir`, which is at `at`.
     pub fn open(desired: &'a Desired, fleet: &'a Fleet, dir: &'a Dir, at: &'a AbsPath) -> Self {
-        let newest = Newest::new(|| Offers::load(dir, at), || Offers::stat(dir));
+        let newest = Newest::new(|| Offers::load(dir, at), || Offers::stamp(dir));
         Records { desired, fleet, dir, at, peers: Peers::new(dir, at), newest, on_disk: RefCell::new(None) }
     }
 
@@ -268,9 +268,18 @@ impl<'a> Records<'a> {
         signalled.is_some_and(|signalled| signalled.wanted == due.wanted.hash && now >= signalled.at && now - signalled.at < moment)
     }
 
-    /// What is told of a server whose turn has not come.
-    pub fn waiting(&self, server: &Server) -> ServerReport {
-        ServerReport { result: ServerResult::Waiting, ..self.unchanged(server) }
+    /// What is told of a server whose turn has not come: what it has.
+    pub fn waiting(&self, server: &Server, offers: &Offers) -> ServerReport {
+        let wanted = wanted(self.desired, self.fleet, server, offers);
+        let sets = sets(&self.of(server), &wanted);
+        ServerReport { result: ServerResult::Waiting, sets, ..self.unchanged(server) }
+    }
+
+    /// Whether a server has all of the sets that are `spread` so, as far as it should.
+    pub fn has_all(&self, due: &Due<'_>, spread: Spread) -> bool {
+        let peer = self.of(due.server);
+        let of_these = due.wanted.offers.iter().filter(|(_, offer)| offer.spread == spread);
+        of_these.into_iter().all(|(set, offer)| is_set_in_step(due.server, set, offer, &peer))
     }
 
     /// What is told of a server that has everything and was not contacted.
@@ -324,6 +333,7 @@ fn failed_there(server: &Server, peer: &Peer, wanted: &Wanted<'_>) -> Option<Err
             Level::Failed => return wrong(format!("{set} failed there{why}")),
             Level::Refused => return wrong(format!("{set} was refused there{why}")),
             Level::Stored if server.via != Via::Ssh => {}
+            Level::Stored if offer.spread == Spread::Staged && known.digest == offer.digest => {}
             Level::Stored => return wrong(format!("{set} is not installed there yet")),
             Level::Installed => {
                 let hook = standing.hooks.first().map(|hook| format!(": {}: {}", hook.name, hook.last)).unwrap_or_default();

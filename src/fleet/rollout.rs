@@ -2,18 +2,13 @@
 //! Pure: the caller asks again whenever something has become known.
 
 use crate::base::ServerName;
-use crate::spec::fleet::{Canary, Fleet, Rollout, Stage};
-use std::time::Duration;
+use crate::spec::fleet::{Canary, Fleet, Rollout};
 
 /// What is known of one server about the version that spreads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
     /// It has not been asked yet.
     Waiting,
-    /// It is being brought the version, to keep it for now.
-    Staging,
-    /// It has the version, and has not switched.
-    Stored,
     /// It is contacted, to switch.
     UnderWay(Tried),
     /// It is through: hooks have succeeded, or a rollback holds the set there.
@@ -42,8 +37,6 @@ pub struct Target {
     pub known: Known,
     /// Whether it goes first because it is named, or because one below it is.
     pub canary: Named,
-    /// Whether it has been heard of lately.
-    pub heard: Heard,
 }
 
 /// Whether a server, or one below it, is a canary by its name.
@@ -55,21 +48,10 @@ pub enum Named {
     No,
 }
 
-/// Whether a server has been heard of lately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// It has.
-    Lately,
-    /// Not for longer than `stale_after`, or never: nobody waits for it.
-    Silent,
-}
-
 /// Who may be contacted now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Next {
-    /// These get the version, and do not switch yet.
-    pub stage: Vec<usize>,
-    /// These get the version, if they do not have it, and switch. In the order in which they are to be contacted.
+    /// These get the version, and switch. In the order in which they are to be contacted.
     pub switch: Vec<usize>,
     /// Why nobody else is contacted in this run.
     pub halt: Option<Halt>,
@@ -82,12 +64,10 @@ pub enum Halt {
     Canary,
     /// More servers failed than `max_failures` allows: so many.
     Failures(usize),
-    /// With `stage: all`: so many servers that were heard of lately do not answer, and do not have the version.
-    Unstaged(usize),
 }
 
 /// Who may be contacted next. `rollout`: none where nothing is written, or with `--now`. `targets`: in spec order, all that get the set
-/// from here, also those that have it. `stage` is left out where the installed leaf has not long to live ([`has_lapsed`]).
+/// from here, also those that have it.
 pub fn next(rollout: Option<&Rollout>, targets: &[Target]) -> Next {
     let none = Rollout { canary: None, batch: None, max_failures: None, stage: None };
     let rollout = rollout.unwrap_or(&none);
@@ -96,9 +76,6 @@ pub fn next(rollout: Option<&Rollout>, targets: &[Target]) -> Next {
     let allowed = rollout.max_failures.map_or(usize::MAX, number);
     if failed > allowed {
         return Next { halt: Some(Halt::Failures(failed)), ..Next::default() };
-    }
-    if let Some(next) = staging(rollout, targets) {
-        return next;
     }
     // Whoever failed before is asked before anybody new, or a timer would take the fault to more servers with each run.
     let again = count(targets, |known| matches!(known, Known::FailedBefore | Known::UnderWay(Tried::Again)));
@@ -116,23 +93,6 @@ pub fn next(rollout: Option<&Rollout>, targets: &[Target]) -> Next {
     Next { switch, ..Next::default() }
 }
 
-/// With `stage: all`: what is to be done before anybody switches; nothing where all is done.
-fn staging(rollout: &Rollout, targets: &[Target]) -> Option<Next> {
-    let has_switched = |known| matches!(known, Known::UnderWay(_) | Known::Done | Known::Failed | Known::FailedBefore);
-    if rollout.stage != Some(Stage::All) || count(targets, has_switched) > 0 {
-        return None;
-    }
-    let lacks = |known| matches!(known, Known::Waiting | Known::Staging | Known::Unreachable);
-    let missing: Vec<&Target> = targets.iter().filter(|target| lacks(target.known) && target.heard == Heard::Lately).collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let waiting = |at: &usize| targets[*at].known == Known::Waiting;
-    let lost = missing.iter().filter(|target| target.known == Known::Unreachable).count();
-    let halt = (lost == missing.len()).then_some(Halt::Unstaged(lost));
-    Some(Next { stage: (0..targets.len()).filter(waiting).collect(), switch: Vec::new(), halt })
-}
-
 /// How many servers must be through before the others go. One that does not answer has its place taken by the next.
 fn canaries(rollout: &Rollout, targets: &[Target]) -> usize {
     match &rollout.canary {
@@ -144,7 +104,7 @@ fn canaries(rollout: &Rollout, targets: &[Target]) -> usize {
 
 /// Those that may be contacted, the first ones first: who failed before, the canaries by name, the others in spec order.
 fn candidates(targets: &[Target]) -> Vec<usize> {
-    let is_candidate = |at: &usize| matches!(targets[*at].known, Known::Waiting | Known::Stored | Known::FailedBefore);
+    let is_candidate = |at: &usize| matches!(targets[*at].known, Known::Waiting | Known::FailedBefore);
     let mut all: Vec<usize> = (0..targets.len()).filter(is_candidate).collect();
     all.sort_by_key(|at| (targets[*at].known != Known::FailedBefore, targets[*at].canary != Named::Canary));
     all
@@ -172,64 +132,46 @@ pub fn named(fleet: &Fleet, server: &ServerName) -> Named {
     if is_first { Named::Canary } else { Named::No }
 }
 
-/// Whether a server has been heard of lately; both times in Unix seconds.
-pub fn heard(last: Option<i64>, now: i64, stale_after: Duration) -> Heard {
-    let longest = i64::try_from(stale_after.as_secs()).unwrap_or(i64::MAX);
-    if last.is_some_and(|last| now.saturating_sub(last) <= longest) { Heard::Lately } else { Heard::Silent }
-}
-
-/// Whether a leaf has less than a third of its life left: then nobody waits until all have the next one. Unix seconds.
-pub fn has_lapsed(not_before: i64, not_after: i64, now: i64) -> bool {
-    not_after.saturating_sub(now).saturating_mul(3) < not_after.saturating_sub(not_before)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Halt, Heard, Known, Named, Next, Target, Tried, has_lapsed, heard, next};
+    use super::{Halt, Known, Named, Next, Target, Tried, next};
     use crate::base::ServerName;
-    use crate::spec::fleet::{Canary, Rollout, Stage};
-    use std::time::Duration;
+    use crate::spec::fleet::{Canary, Rollout};
 
     const NONE: Rollout = Rollout { canary: None, batch: None, max_failures: None, stage: None };
 
-    /// `w`aiting, s`t`aging, `s`tored, `u`nder way, `U`nder way again, `d`one, `f`ailed, `F`ailed before, `x` unreachable.
-    /// A `!` behind one: a canary by its name; a `~`: silent.
+    /// `w`aiting, `u`nder way, `U`nder way again, `d`one, `f`ailed, `F`ailed before, `x` unreachable.
+    /// A `!` behind one: a canary by its name.
     fn targets(text: &str) -> Vec<Target> {
         let mut all: Vec<Target> = Vec::new();
         for letter in text.chars() {
             let known = match letter {
                 'w' => Known::Waiting,
-                't' => Known::Staging,
-                's' => Known::Stored,
                 'u' => Known::UnderWay(Tried::First),
                 'U' => Known::UnderWay(Tried::Again),
                 'd' => Known::Done,
                 'f' => Known::Failed,
                 'F' => Known::FailedBefore,
                 'x' => Known::Unreachable,
-                '!' => {
+                _ => {
                     all.last_mut().expect("a server").canary = Named::Canary;
                     continue;
                 }
-                _ => {
-                    all.last_mut().expect("a server").heard = Heard::Silent;
-                    continue;
-                }
             };
-            all.push(Target { known, canary: Named::No, heard: Heard::Lately });
+            all.push(Target { known, canary: Named::No });
         }
         all
     }
 
     fn switch(rollout: &Rollout, text: &str) -> Vec<usize> {
         let next = next(Some(rollout), &targets(text));
-        assert_eq!((next.stage.len(), next.halt), (0, None), "{text}");
+        assert_eq!(next.halt, None, "{text}");
         next.switch
     }
 
     fn halt(rollout: &Rollout, text: &str) -> Halt {
         let next = next(Some(rollout), &targets(text));
-        assert!(next.stage.is_empty() && next.switch.is_empty(), "{text}: {next:?}");
+        assert!(next.switch.is_empty(), "{text}: {next:?}");
         next.halt.expect("a halt")
     }
 
@@ -239,7 +181,7 @@ mod tests {
 
     #[test]
     fn without_a_rollout_everybody_goes() {
-        assert_eq!(next(None, &targets("wdxsfFu")), Next { switch: vec![5, 0, 3], ..Next::default() });
+        assert_eq!(next(None, &targets("wdxwfFu")), Next { switch: vec![5, 0, 3], ..Next::default() });
         assert_eq!(next(None, &[]), Next::default());
     }
 
@@ -317,45 +259,6 @@ mod tests {
         assert_eq!(switch(&batch, "FFw"), [0]);
     }
 
-    #[test]
-    fn nobody_switches_before_everybody_has_the_version() {
-        let all = Rollout { stage: Some(Stage::All), canary: Some(Canary::Number(1)), ..NONE };
-        let next = |text: &str| super::next(Some(&all), &targets(text));
-        assert_eq!(next("www"), Next { stage: vec![0, 1, 2], ..Next::default() });
-        assert_eq!(next("stw"), Next { stage: vec![2], ..Next::default() });
-        assert_eq!(next("sst"), Next::default(), "one is being brought it");
-        assert_eq!(next("sss"), Next { switch: vec![0], ..Next::default() }, "then as always: the canary");
-        assert_eq!(next("dss"), Next { switch: vec![1, 2], ..Next::default() });
-        assert_eq!(next("dsw"), Next { switch: vec![1, 2], ..Next::default() }, "it has begun: one that came later does not stop it");
-    }
-
-    #[test]
-    fn staging_waits_for_those_that_were_heard_of_lately() {
-        let all = Rollout { stage: Some(Stage::All), ..NONE };
-        let next = |text: &str| super::next(Some(&all), &targets(text));
-        assert_eq!(next("sxs"), Next { halt: Some(Halt::Unstaged(1)), ..Next::default() });
-        assert_eq!(next("sxw"), Next { stage: vec![2], ..Next::default() }, "the others are brought it all the same");
-        assert_eq!(next("sx~s"), Next { switch: vec![0, 2], ..Next::default() }, "nobody waits for a silent one");
-        assert_eq!(next("sw~w"), Next { stage: vec![1, 2], ..Next::default() }, "which is asked like all others");
-    }
-
-    #[test]
-    fn what_was_never_heard_of_is_silent() {
-        let two_days = Duration::from_secs(2 * 86_400);
-        assert_eq!(heard(None, 0, two_days), Heard::Silent);
-        assert_eq!(heard(Some(1_000_000), 1_000_000 + 172_800, two_days), Heard::Lately);
-        assert_eq!(heard(Some(1_000_000), 1_000_000 + 172_801, two_days), Heard::Silent);
-        assert_eq!(heard(Some(1_000_000), 10, two_days), Heard::Lately, "a clock that was set back");
-    }
-
-    #[test]
-    fn a_leaf_in_the_last_third_of_its_life_is_not_waited_for() {
-        assert!(!has_lapsed(0, 90, 60));
-        assert!(has_lapsed(0, 90, 61));
-        assert!(has_lapsed(0, 90, 100), "it is over");
-        assert!(!has_lapsed(0, 90, -5), "it has not begun");
-    }
-
     /// A server that fails at random, or does not answer; every run must come to an end that leaves nobody under way, with no more
     /// failures than are allowed beside those that were under way together.
     #[test]
@@ -371,7 +274,7 @@ mod tests {
                 canary: pick(&mut roll).filter(|number| *number > 0).map(Canary::Number),
                 batch: pick(&mut roll).filter(|number| *number > 0),
                 max_failures: pick(&mut roll),
-                stage: (roll(2) == 0).then_some(Stage::All),
+                stage: None,
             };
             let mut all = targets(&"w".repeat(1 + usize::try_from(roll(8)).unwrap_or(0)));
             let mut steps = 0;
@@ -379,20 +282,18 @@ mod tests {
                 steps += 1;
                 assert!(steps < 200, "round {round}: {rollout:?} {all:?}");
                 let next = next(Some(&rollout), &all);
-                next.stage.iter().for_each(|at| all[*at].known = Known::Staging);
                 next.switch.iter().for_each(|at| all[*at].known = Known::UnderWay(Tried::First));
                 let flying = super::under_way(&all);
                 assert!(rollout.batch.is_none_or(|batch| flying <= batch as usize), "round {round}: {rollout:?} {all:?}");
-                let busy: Vec<usize> = (0..all.len()).filter(|at| matches!(all[*at].known, Known::Staging | Known::UnderWay(_))).collect();
+                let busy: Vec<usize> = (0..all.len()).filter(|at| matches!(all[*at].known, Known::UnderWay(_))).collect();
                 let Some(at) = busy.get(usize::try_from(roll(8)).unwrap_or(0) % busy.len().max(1)) else { break };
-                all[*at].known = match (all[*at].known, roll(6)) {
-                    (_, 0) => Known::Unreachable,
-                    (Known::Staging, _) => Known::Stored,
-                    (_, 1) => Known::Failed,
+                all[*at].known = match roll(6) {
+                    0 => Known::Unreachable,
+                    1 => Known::Failed,
                     _ => Known::Done,
                 };
             }
-            let left = all.iter().filter(|target| matches!(target.known, Known::Waiting | Known::Stored)).count();
+            let left = all.iter().filter(|target| matches!(target.known, Known::Waiting)).count();
             let halted = next(Some(&rollout), &all).halt.is_some();
             assert!(left == 0 || halted, "round {round}: somebody was forgotten: {rollout:?} {all:?}");
             let failed = all.iter().filter(|target| target.known == Known::Failed).count();

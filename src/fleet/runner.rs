@@ -3,6 +3,7 @@
 
 use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::background::{Answering, Background, Stands, start};
+use crate::host::lock::is_held;
 use crate::host::{Dir, users};
 use crate::state::Standing;
 use crate::state::answers::{Answer, answered};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a request may lie before nobody is thought to take it: a path unit starts a run within that.
 const UNTAKEN: Duration = Duration::from_secs(5);
+/// Held by whoever serves the hosts below.
+pub const DELIVERING: &str = "deliver.lock";
 /// No peer waits longer.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -103,7 +106,13 @@ impl Runner {
                 // It was served just now, or served and could not be answered.
                 (Stands::EndedWell | Stands::EndedBadly, false) => {
                     if let Some(answer) = answered(dir, &wanted.id) {
-                        return Ok(Asked::Answered(answer.servers));
+                        // Another run has taken it, and still serves those below; one that was killed there says no more.
+                        let since: &mut Instant = untaken_since.get_or_insert_with(Instant::now);
+                        if answer.whole || since.elapsed() >= UNTAKEN && !is_held(dir, DELIVERING) {
+                            return Ok(Asked::Answered(answer.servers));
+                        }
+                        sleep(PAUSE);
+                        continue;
                     }
                     let cause = "the run there ended without an answer";
                     return Err(Error::new(ErrorKind::Peer, "certsync apply", cause).hint("run certsync apply on that host"));

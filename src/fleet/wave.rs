@@ -1,11 +1,11 @@
 //! A rollout in waves: those that may be contacted now are, and when they are through it is asked who comes next.
 
 use super::due::Due;
-use super::rollout::{Halt, Heard, Known, Target, Tried, named, next};
-use crate::base::ServerName;
+use super::rollout::{Halt, Known, Target, Tried, named, next};
+use crate::base::{ServerName, SetName};
 use crate::plan::{ServerReport, ServerResult};
 use crate::spec::fleet::{Fleet, Rollout, Server};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The servers of a rollout, and how each stands.
@@ -24,16 +24,19 @@ pub struct Servers<'a> {
 }
 
 impl<'a> Wave<'a> {
-    /// Those that are `due` and those that are in step, in spec order; `known` tells how one stands that is due.
+    /// Those that are `due` and those in step that get something of the same, in spec order; `known` tells how one stands that is due.
     pub fn new(fleet: &Fleet, due: &[Due<'a>], in_step: &[&'a Server], known: impl Fn(&Due<'_>) -> Known) -> Wave<'a> {
         let mut all: BTreeMap<usize, (&'a Server, Known)> = BTreeMap::new();
         let order: BTreeMap<&ServerName, usize> = fleet.servers.iter().enumerate().map(|(at, server)| (&server.name, at)).collect();
         let at = |server: &Server| order.get(&server.name).copied().unwrap_or(usize::MAX);
         all.extend(due.iter().map(|due| (at(due.server), (due.server, known(due)))));
-        all.extend(in_step.iter().map(|server| (at(server), (*server, Known::Done))));
+        // One that gets nothing of what spreads is no canary of it.
+        let entries: BTreeSet<&SetName> =
+            due.iter().flat_map(|due| due.wanted.offers.iter().map(|(set, offer)| offer.entry(set))).collect();
+        let is_concerned = |server: &&&Server| entries.iter().any(|entry| fleet.is_entitled(&server.name, entry));
+        all.extend(in_step.iter().filter(is_concerned).map(|server| (at(server), (*server, Known::Done))));
         let servers: Vec<&Server> = all.values().map(|(server, _)| *server).collect();
-        let target =
-            |(server, known): &(&Server, Known)| Target { known: *known, canary: named(fleet, &server.name), heard: Heard::Lately };
+        let target = |(server, known): &(&Server, Known)| Target { known: *known, canary: named(fleet, &server.name) };
         Wave {
             targets: all.values().map(target).collect(),
             at: servers.iter().enumerate().map(|(at, server)| (server.name.clone(), at)).collect(),
@@ -76,8 +79,6 @@ impl fmt::Display for Halt {
             Halt::Canary => f.write_str("a server that goes first has failed, the others stay as they are"),
             Halt::Failures(1) => f.write_str("one server has failed, the others stay as they are"),
             Halt::Failures(count) => write!(f, "{count} servers have failed, the others stay as they are"),
-            Halt::Unstaged(1) => f.write_str("one server does not have it yet, nobody switches"),
-            Halt::Unstaged(count) => write!(f, "{count} servers do not have it yet, nobody switches"),
         }
     }
 }

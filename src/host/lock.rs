@@ -82,6 +82,11 @@ pub fn holder(dir: &Dir, name: &str) -> String {
     find_holder(dir, name).unwrap_or_else(|| String::from("another process"))
 }
 
+/// Whether anybody holds the lock file `name`, as far as the kernel tells. Nothing is taken, not even for a moment.
+pub fn is_held(dir: &Dir, name: &str) -> bool {
+    find_holder(dir, name).is_some()
+}
+
 fn find_holder(dir: &Dir, name: &str) -> Option<String> {
     let stat = dir.stat_at(OsStr::new(name)).ok()??;
     let file = format!("{:02x}:{:02x}:{}", major(stat.dev), minor(stat.dev), stat.ino);

@@ -113,7 +113,7 @@ pub struct RolloutSpec {
     pub batch: At<u32>,
     /// How many servers may fail, in an install or a hook, before it stops; 0: it stops at the first.
     pub max_failures: At<u32>,
-    /// `all`: the material is everywhere before anybody switches. Not supported yet.
+    /// `all`: the material is everywhere before anybody switches.
     pub stage: At<Stage>,
 }
 

@@ -5,7 +5,7 @@
 use super::{State, Store};
 use crate::base::{AbsPath, Digest, Error, ErrorKind, KeyFingerprint, Mode, Result, SetName};
 use crate::host::{Dir, Durability, Stat, write_atomic};
-use crate::material::Material;
+use crate::material::{Material, SetFacts};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -24,7 +24,7 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offers {
     version: u32,
-    sets: BTreeMap<SetName, Offer>,
+    pub(super) sets: BTreeMap<SetName, Offer>,
 }
 
 /// One set's present version.
@@ -42,9 +42,36 @@ pub struct Offer {
     pub not_before: Option<i64>,
     /// Unix seconds at which its first leaf ends.
     pub not_after: Option<i64>,
+    /// Whether it may be installed below.
+    #[serde(default, skip_serializing_if = "Spread::is_default")]
+    pub spread: Spread,
+}
+
+/// Whether a version may be installed by the hosts that get it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// It may.
+    #[default]
+    Released,
+    /// It is to be kept until the origin gives its word (`rollout: { stage: all }`).
+    Staged,
+}
+
+impl Spread {
+    /// Whether it is what is meant where nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == Spread::Released
+    }
 }
 
 impl Offer {
+    /// The offer of a version of which these are the facts.
+    pub fn of((digest, revision): (Digest, u64), pattern: Option<SetName>, facts: &SetFacts, spread: Spread) -> Offer {
+        let not_before = facts.leaves.first().map(|leaf| leaf.not_before);
+        Offer { digest, revision, pattern, keys: facts.keys.clone(), not_before, not_after: facts.not_after(), spread }
+    }
+
     /// The name below `certs:` that the set belongs to.
     pub fn entry<'a>(&'a self, set: &'a SetName) -> &'a SetName {
         self.pattern.as_ref().unwrap_or(set)
@@ -81,6 +108,8 @@ impl Offers {
             unstored.get(name).is_some_and(|material| material.digest() == *digest) || store.is_some_and(|store| store.holds(name, digest))
         });
         sets.extend(before.sets.into_iter().filter(|(name, _)| asleep.contains(name)));
+        // It is asked how it would be in the end.
+        sets.values_mut().for_each(|offer| offer.spread = Spread::Released);
         Offers { version: VERSION, sets }
     }
 
@@ -91,14 +120,7 @@ impl Offers {
                 Some(hold) => (hold.at, hold.revision.unwrap_or(known.revision)),
                 None => (known.digest, known.revision),
             };
-            let of_version = |facts: &crate::material::SetFacts| Offer {
-                digest,
-                revision,
-                pattern: known.pattern.clone(),
-                keys: facts.keys.clone(),
-                not_before: facts.leaves.first().map(|leaf| leaf.not_before),
-                not_after: facts.not_after(),
-            };
+            let of_version = |facts: &SetFacts| Offer::of((digest, revision), known.pattern.clone(), facts, Spread::Released);
             if !holds(name, &digest) {
                 return None;
             }
@@ -122,14 +144,9 @@ impl Offers {
     /// Kind `State`: not readable, damaged, or of a newer certsync.
     pub fn load(dir: &Dir, at: &AbsPath) -> Result<Offers> {
         let path = format!("{at}/store/{FILE}");
-        let read = || match dir.find_dir(OsStr::new("store"))? {
-            Some(store) => store.read_file(OsStr::new(FILE), LARGEST).map(Some),
-            None => Ok(None),
-        };
-        let bytes = match read() {
-            Ok(Some((bytes, _))) => bytes.into_public(),
+        let bytes = match read_shared(dir, FILE) {
+            Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Offers::default()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Offers::default()),
             // Before the first apply the state directory is closed to the gate's group.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let error = Error::io(ErrorKind::State, path, &error);
@@ -139,8 +156,19 @@ impl Offers {
             Err(error) => return Err(Error::io(ErrorKind::State, path, &error).hint(ANEW)),
         };
         let damaged = |cause: &str| Error::new(ErrorKind::State, &path, cause).hint(ANEW);
-        let offers: Offers = serde_json::from_slice(&bytes).map_err(|_| damaged("is damaged"))?;
-        if offers.version > VERSION { Err(damaged("was written by a newer certsync")) } else { Ok(offers) }
+        let mut offers: Offers = serde_json::from_slice(&bytes).map_err(|_| damaged("is damaged"))?;
+        if offers.version > VERSION {
+            return Err(damaged("was written by a newer certsync"));
+        }
+        if offers.sets.values().any(|offer| offer.spread == Spread::Staged) {
+            let released = super::released(dir);
+            for (set, offer) in &mut offers.sets {
+                if released.get(set).is_some_and(|highest| *highest >= offer.revision) {
+                    offer.spread = Spread::Released;
+                }
+            }
+        }
+        Ok(offers)
     }
 
     /// Metadata of the file, where there is one.
@@ -148,23 +176,28 @@ impl Offers {
         dir.find_dir(OsStr::new("store")).ok()??.stat_at(OsStr::new(FILE)).ok()?
     }
 
+    /// Metadata of all that an answer of [`Offers::load`] depends on.
+    pub fn stamp(dir: &Dir) -> [Option<Stat>; 2] {
+        [Offers::stat(dir), super::staged::released_stat(dir)]
+    }
+
+    /// Has those of which `waits` says so wait for the origin's word.
+    #[must_use]
+    pub fn held_back(mut self, waits: impl Fn(&SetName, &Offer) -> bool) -> Offers {
+        for (set, offer) in &mut self.sets {
+            if waits(set, offer) {
+                offer.spread = Spread::Staged;
+            }
+        }
+        self
+    }
+
     /// Writes it durably, where it is not there already as it is.
     ///
     /// # Errors
     /// Kind `State`.
     pub fn save(&self, dir: &Dir, at: &AbsPath) -> Result<()> {
-        let write = || -> io::Result<()> {
-            let store = Store::root(dir)?;
-            let bytes = serde_json::to_vec(self)?;
-            let there = store.read_file(OsStr::new(FILE), LARGEST);
-            let mode = super::share::file_mode(dir)?;
-            if there.is_ok_and(|(there, stat)| there.expose() == bytes && stat.mode == mode) {
-                return Ok(());
-            }
-            write_atomic(&store, OsStr::new(FILE), &bytes, Mode::from_bits(0o600), Durability::OnDisk)?;
-            let held = dir.stat()?;
-            store.adjust_file(OsStr::new(FILE), (held.uid, held.gid), mode)
-        };
+        let write = || write_shared(dir, FILE, &serde_json::to_vec(self)?);
         write().map_err(|error| Error::io(ErrorKind::State, format!("{at}/store/{FILE}"), &error))
     }
 
@@ -177,4 +210,30 @@ impl Offers {
     pub fn of_set(&self, set: &SetName) -> Option<&Offer> {
         self.sets.get(set)
     }
+}
+
+/// A file of the store that the gate reads, where there is one.
+pub(super) fn read_shared(dir: &Dir, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let read = match dir.find_dir(OsStr::new("store"))? {
+        Some(store) => store.read_file(OsStr::new(name), LARGEST),
+        None => return Ok(None),
+    };
+    match read {
+        Ok((bytes, _)) => Ok(Some(bytes.into_public())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes such a file durably, where it is not there already as it is.
+pub(super) fn write_shared(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let store = Store::root(dir)?;
+    let there = store.read_file(OsStr::new(name), LARGEST);
+    let mode = super::share::file_mode(dir)?;
+    if there.is_ok_and(|(there, stat)| there.expose() == bytes && stat.mode == mode) {
+        return Ok(());
+    }
+    write_atomic(&store, OsStr::new(name), bytes, Mode::from_bits(0o600), Durability::OnDisk)?;
+    let held = dir.stat()?;
+    store.adjust_file(OsStr::new(name), (held.uid, held.gid), mode)
 }

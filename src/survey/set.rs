@@ -12,6 +12,10 @@ use crate::state::{Contents, Inode, SetState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+fn reason_of(renewal: Renewal) -> Reason {
+    if renewal == Renewal::First { Reason::New } else { Reason::Renewed }
+}
+
 /// A set's version, where there is one, and its material where it had to be read.
 type Present = (Option<Digest>, Option<Arc<Material>>);
 
@@ -37,7 +41,7 @@ impl Survey<'_> {
         {
             // It only passes through: all there is to be done has been done.
             plan.result = Outcome::Staged;
-            plan.reason = Some(if *renewal == Renewal::First { Reason::New } else { Reason::Renewed });
+            plan.reason = Some(reason_of(*renewal));
         }
         let outlived = self.forget_what_is_past(set, source, contents);
         plan.warnings.extend(outlived.iter().map(|dest| format!("{}: what is installed at {dest} is younger than the state", set.name)));
@@ -48,6 +52,7 @@ impl Survey<'_> {
             }
             let result = plan.result;
             plan.installs = set.installs.iter().map(|install| InstallPlan::untouched(&install.dest, result)).collect();
+            self.tell_staged(set, &mut plan);
             return plan;
         };
         for (number, install) in set.installs.iter().enumerate() {
@@ -62,7 +67,18 @@ impl Survey<'_> {
             plan.installs.push(planned);
         }
         self.sum_up(set, &mut plan);
+        self.tell_staged(set, &mut plan);
         plan
+    }
+
+    /// A version has come that waits for the origin's word.
+    fn tell_staged(&self, set: &DesiredSet, plan: &mut SetPlan) {
+        if let Some(renewal) = self.incoming.staged.get(&set.name)
+            && !plan.result.is_failure()
+        {
+            plan.result = Outcome::Staged;
+            plan.reason.get_or_insert(reason_of(*renewal));
+        }
     }
 
     /// The version at the source and its material where it had to be read; the set is recorded as accepted.

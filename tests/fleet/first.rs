@@ -10,8 +10,14 @@ pub fn certs(targets: &str) -> String {
 
 /// A set as an operator has it on the origin.
 pub fn renew(node: &Node) -> String {
+    renew_with(node, |_| {})
+}
+
+/// The same with something special about the certificate.
+pub fn renew_with(node: &Node, special: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
     let key = rcgen::KeyPair::generate().expect("a key");
-    let params = rcgen::CertificateParams::new(vec!["example.com".to_owned()]).expect("a name");
+    let mut params = rcgen::CertificateParams::new(vec!["example.com".to_owned()]).expect("a name");
+    special(&mut params);
     let certificate = params.self_signed(&key).expect("it is signed").pem();
     node.write("source/cert.pem", &certificate);
     node.write("source/privkey.pem", &key.serialize_pem());

@@ -20,10 +20,12 @@ mod partition;
 mod peers;
 mod plans;
 mod revisions;
+mod rollout;
 mod runbooks;
 mod services;
 mod setups;
 mod signals;
+mod stage;
 mod status;
 #[path = "../support/fleet/mod.rs"]
 mod support;

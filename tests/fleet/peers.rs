@@ -11,7 +11,7 @@ use certsync::host::ssh::Connection;
 use certsync::host::walk;
 use certsync::material::Material;
 use certsync::spec::Limits;
-use certsync::state::{Level, Offers, SetStanding, Standing, Store};
+use certsync::state::{Level, Offers, SetStanding, Spread, Standing, Store};
 use std::fs;
 use std::time::Duration;
 
@@ -165,7 +165,7 @@ fn a_stolen_key_gets_the_sets_of_its_server_alone() {
 /// Brings one version to web1 as mgmt, and has it applied; what web1 says of it then.
 fn bring(fleet: &Fleet, version: &Version, material: &Material) -> Message {
     let mut wire = log_in(fleet, "mgmt", "web1");
-    let offered = Offered { version: version.clone(), pattern: None, signature: None };
+    let offered = Offered { version: version.clone(), pattern: None, signature: None, spread: Spread::Released };
     let Message::Wanted { sets, .. } = ask(&mut wire, &Message::Push { sets: vec![offered] }) else { panic!("not wanted") };
     if !sets.is_empty() {
         wire.send_set(version, None, material).expect("it is sent");

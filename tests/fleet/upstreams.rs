@@ -8,7 +8,7 @@ use crate::support::{Fleet, Node, server};
 use certsync::base::{ContentHash, SetName};
 use certsync::fleet::wire::{Hello, Message, Offered, Version, Wire};
 use certsync::host::walk;
-use certsync::state::{Offers, Store};
+use certsync::state::{Offers, Spread, Store};
 use std::fs;
 
 /// All that an upstream says which offers `version` of a set and brings what is in this store.
@@ -23,7 +23,7 @@ fn another_content(node: &Node) -> Vec<u8> {
     let version = Version { set, digest: flipped.parse().expect("a digest"), revision: offer.revision + 1 };
     let mut wire = Wire::new(Vec::new(), "nobody");
     wire.send(&Message::Hello(Hello::of(&node.name.parse().expect("a name"), ContentHash::of(b"")))).expect("said");
-    let offered = Offered { version: version.clone(), pattern: None, signature: None };
+    let offered = Offered { version: version.clone(), pattern: None, signature: None, spread: Spread::Released };
     wire.send(&Message::Offer { sets: Some(vec![offered]) }).expect("said");
     wire.send_set(&version, None, &material).expect("said");
     wire.send(&Message::End).expect("said");

@@ -4,7 +4,7 @@ mod random;
 
 use certsync::base::{AbsPath, ServerName, SetName};
 use certsync::host::users::User;
-use certsync::spec::fleet::{Delivery, Fleet};
+use certsync::spec::fleet::{Canary, Delivery, Fleet, Stage};
 use certsync::spec::{Desired, Faults, Loaded, Running, SetSource, SpecInput, Surroundings, Trust, load_with, resolved_yaml};
 
 const KEYS: [&str; 2] = [
@@ -297,16 +297,22 @@ certs:
 }
 
 #[test]
-fn what_nothing_carries_out_yet_is_refused() {
-    let old = "rollout: { canary";
-    assert!(example().contains(old));
-    let faults = load_as(&example().replace(old, "rollout: { stage: all, canary"), Some("web2")).expect_err("a fault").to_string();
-    assert!(faults.contains("`stage: all` is not supported yet"), "{faults}");
-}
-
-#[test]
 fn every_file_of_a_spec_counts_in_its_hash() {
     let hash = |text: &str| fleet(&desired(text, "web1")).spec_hash;
     assert_eq!(hash(&example()), hash(&example()));
     assert_ne!(hash(&example()), hash(&format!("{}# x\n", example())));
+}
+
+#[test]
+fn a_change_may_be_brought_to_all_before_anybody_switches() {
+    let text = "version: 1\nservers:\n  mgmt: { address: 10.0.0.1 }\n  web1: { address: 10.0.0.2, upstream: mgmt, delivery: push }\n  \
+                web2: { address: 10.0.0.3, upstream: mgmt, delivery: trigger }\nrollout: { stage: all, canary: 1 }\ncerts:\n  \
+                a: { source: /srv/a, targets: all, install: /etc/a }\n";
+    for name in ["mgmt", "web1"] {
+        let loaded = load_as(text, Some(name)).expect("no fault");
+        let rollout = loaded.desired.fleet.as_ref().and_then(|fleet| fleet.rollout.clone()).expect("a rollout");
+        assert_eq!((rollout.stage, &rollout.canary), (Some(Stage::All), &Some(Canary::Number(1))));
+        let again = load_as(&resolved_yaml(&loaded), Some(name)).expect("what is printed is a spec");
+        assert_eq!(again.desired.fleet.and_then(|fleet| fleet.rollout), Some(rollout));
+    }
 }

@@ -1,13 +1,14 @@
 //! What two hosts say to each other. Fields that a reader does not know are passed over, so that later versions may add some.
 
 use crate::base::{ContentHash, Digest, Error, ErrorKind, RelPath, ServerName, SetName, printable};
-use crate::state::Standing;
+use crate::state::{Offer, Spread, Standing};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The lowest and the highest version of the conversation that this build speaks.
-pub const VERSIONS: (u32, u32) = (1, 1);
+/// Version 2 knows sets that are kept until the origin gives its word, and reports in parts.
+pub const VERSIONS: (u32, u32) = (1, 2);
 
 /// The first message of both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,17 @@ pub struct Offered {
     /// Room for a signature of the origin over (set, revision, digest), which other carriers will require.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::base::told::option")]
     pub signature: Option<String>,
+    /// Whether it may be installed, or is to be kept for now.
+    #[serde(default, skip_serializing_if = "Spread::is_default")]
+    pub spread: Spread,
+}
+
+impl Offered {
+    /// What is offered of a set.
+    pub fn of(set: &SetName, offer: &Offer) -> Offered {
+        let version = Version { set: set.clone(), digest: offer.digest, revision: offer.revision };
+        Offered { version, pattern: offer.pattern.clone(), signature: None, spread: offer.spread }
+    }
 }
 
 /// For what a peer waits that has signalled or brought something.
@@ -173,6 +185,12 @@ pub enum Message {
         /// Its key.
         #[serde(deserialize_with = "crate::base::told::text")]
         key: String,
+        /// Of what follows that which is to be kept for now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        staged: Vec<Version>,
+        /// What was kept until now, and may be installed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        released: Vec<Version>,
     },
     /// Everything has come and is on disk.
     Received,

@@ -38,6 +38,8 @@ pub struct Wire<L> {
     /// What the other end is called in errors.
     peer: String,
     broken: Broken,
+    /// The version that both speak, once they have said so.
+    version: u32,
 }
 
 /// Whether the conversation can go on.
@@ -50,12 +52,17 @@ enum Broken {
 impl<L> Wire<L> {
     /// Begins on `link`; `peer` names the other end in errors.
     pub fn new(link: L, peer: impl Into<String>) -> Self {
-        Wire { link, peer: peer.into(), broken: Broken::No }
+        Wire { link, peer: peer.into(), broken: Broken::No, version: VERSIONS.0 }
     }
 
     /// Whether the conversation cannot go on: what was sent or came is cut off, or makes no sense.
     pub fn is_broken(&self) -> bool {
         self.broken == Broken::Yes
+    }
+
+    /// Whether the other end knows sets that are kept until the origin gives its word, and reports in parts.
+    pub fn knows_parts_and_stages(&self) -> bool {
+        self.version >= 2
     }
 
     /// The stream.
@@ -168,6 +175,7 @@ impl<L: Read + Write> Wire<L> {
             let cause = format!("speaks versions {their_low} to {their_high} of the protocol, this certsync {low} to {high}");
             return Err(self.fault(cause).hint(who));
         }
+        self.version = high.min(their_high);
         Ok(theirs)
     }
 }

@@ -4,7 +4,7 @@ use super::{FileHead, Hello, Link, Message, Offered, Refusal, Version, Waits, Wi
 use crate::base::{ContentHash, Digest, KeyFingerprint, Secret};
 use crate::material::Material;
 use crate::spec::Limits;
-use crate::state::{HookStanding, Level, SetStanding, Standing};
+use crate::state::{HookStanding, Level, SetStanding, Spread, Standing};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
@@ -103,7 +103,12 @@ fn standing() -> Standing {
 /// Every message there is, once, filled in.
 pub fn one_of_each() -> Vec<Message> {
     let version = || version(Digest::from_bytes([1; 32]));
-    let offered = || Offered { version: version(), pattern: Some("lineages".parse().expect("a name")), signature: Some("later".into()) };
+    let offered = || Offered {
+        version: version(),
+        pattern: Some("lineages".parse().expect("a name")),
+        signature: Some("later".into()),
+        spread: Spread::Staged,
+    };
     let why = || Refusal { subject: "web1".into(), cause: "no".into(), hint: Some("ask again".into()), spec: ContentHash::of(b"spec") };
     let file = FileHead { path: "a/b.pem".parse().expect("a path"), size: 3, sha256: ContentHash::of(b"abc") };
     vec![
@@ -116,7 +121,12 @@ pub fn one_of_each() -> Vec<Message> {
         Message::Set { version: version(), pattern: None, files: vec![file] },
         Message::Without { version: version(), why: why() },
         Message::End,
-        Message::Brought { peer: "mgmt".parse().expect("a name"), key: "SHA256:x".into() },
+        Message::Brought {
+            peer: "mgmt".parse().expect("a name"),
+            key: "SHA256:x".into(),
+            staged: vec![version()],
+            released: vec![version()],
+        },
         Message::Received,
         Message::Apply { wait: Waits::Tree },
         Message::Trigger { wait: None },

@@ -130,13 +130,6 @@ fn rollout(context: &Context<'_>, topology: Option<&Topology<'_>>) -> Option<Rol
             context.fault(written.stage.pos(), message, "give them `delivery: trigger` or `push`, or leave `stage` out");
         }
     }
-    if stage == Some(Stage::All) {
-        context.fault(
-            written.stage.pos(),
-            "`stage: all` is not supported yet",
-            "leave it out: `canary` and `batch` make the servers go in turns",
-        );
-    }
     let canary = canary(context, topology, written);
     Some(Rollout { canary, batch: written.batch.value().copied(), max_failures: written.max_failures.value().copied(), stage })
 }
