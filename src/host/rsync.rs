@@ -29,6 +29,8 @@ const KEPT: usize = 8 * 1024;
 const GRACE: Duration = Duration::from_secs(2);
 /// How often whoever watches is asked, and an end noticed that has no descriptor to wait on.
 const TICK: Duration = Duration::from_millis(20);
+/// How long its end may go unnoticed once it has closed what it prints to.
+const NAP: Duration = Duration::from_millis(1);
 
 /// How the far end is reached.
 #[derive(Debug, Clone, Copy)]
@@ -250,7 +252,8 @@ impl<'a> Running<'a> {
         let ins = [&self.output, &self.said].into_iter().flatten().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
         let outs = self.input.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
         let mut all: Vec<PollFd<'_>> = ins.chain(outs).collect();
-        // With nothing to wait on it is a pause.
+        // With nothing to wait on it is a pause, and the end is near.
+        let time = if all.is_empty() { time.min(NAP) } else { time };
         let _ = poll(&mut all, PollTimeout::try_from(time.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO));
     }
 

@@ -35,7 +35,7 @@ pub fn is_lacking(test: &str) -> bool {
     let lacking = if !nix::unistd::geteuid().is_root() {
         Some("needs root".to_owned())
     } else {
-        let programs = ["sshd", "ssh", "ssh-keygen", "unshare", "nsenter", "setpriv"];
+        let programs = ["sshd", "ssh", "ssh-keygen", "rsync", "unshare", "nsenter", "setpriv"];
         programs.iter().find(|name| !is_there(name)).map(|name| format!("{name} is not installed"))
     };
     if let Some(why) = &lacking {
