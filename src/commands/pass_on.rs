@@ -25,9 +25,13 @@ use crate::state::inbox::{Inbox, Wanted};
 use crate::state::{Index, Standing, Store};
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::time::Duration;
 
 /// Left by those that found it taken: there is something newer to be passed on.
 const NOTE: &str = "deliver.next";
+
+/// Of one that was killed, a child that had not come to its exec yet has the lock for a moment longer, and reads no note.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// What an operator does about a rollout that has stopped.
 const HALTED: &str = "mend what failed there and apply again: it goes on from where it is; --now serves all at once";
@@ -197,7 +201,7 @@ impl Below<'_> {
         }
         self.dir.touch(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?;
         let wait = match self.patience {
-            Patience::Usual => Wait::Try,
+            Patience::Usual => Wait::AtMost(MOMENT),
             // Nobody above waits longer for an answer.
             Patience::Tree => Wait::AtMost(self.fleet.settings.deadline),
         };
