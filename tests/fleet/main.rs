@@ -2,6 +2,8 @@
 //!
 //! Not part of a plain `cargo test`; run by `cargo test --test fleet`, as root. What a test needs and does not find here, it names.
 
+#![allow(clippy::duplicate_mod, reason = "what the end-to-end tests have is used here with their own copy of what it uses")]
+
 mod bare;
 mod bare_cut;
 mod bare_others;
