@@ -5,7 +5,7 @@ use super::options::TriggerOptions;
 use super::session::desired;
 use crate::base::{Error, ErrorKind, Result, ServerName};
 use crate::fleet::carrier::Identity;
-use crate::fleet::contact::Purpose;
+use crate::fleet::contact::{Patience, Purpose};
 use crate::fleet::deliver::{Deliver, Only, Turn};
 use crate::fleet::record::Records;
 use crate::host::walk;
@@ -33,7 +33,7 @@ pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
     let mut index = records.index();
     let mut report = Report::new(Some(fleet.me.to_string()));
     let progress = Progress::new(options.progress, Kind::PassingOn, servers.len());
-    let turns = servers.into_iter().map(|server| Turn { server, retries: fleet.settings.retries }).collect();
+    let turns = servers.iter().map(|server| Turn { server, retries: fleet.settings.retries }).collect();
     let (purpose, patience) = (Purpose::Signal, options.patience);
     let (state, only) = ((&dir, at), Only::All);
     Deliver { desired: &desired, fleet, store: &store, state, identity: &identity, purpose, patience, only, newest }.run(turns, |served| {
@@ -41,8 +41,20 @@ pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
         report.servers.push(records.keep(served, &offers, &mut index));
     });
     progress.finish();
+    if patience == Patience::Tree {
+        report.servers.extend(further(fleet, &servers).map(|server| records.further(server, &offers)));
+    }
     report.settle(Tense::Done);
     Ok(report)
+}
+
+/// Those below the servers that were signalled.
+fn further<'a>(fleet: &'a Fleet, signalled: &[&Server]) -> impl Iterator<Item = &'a Server> {
+    let is_meant = |server: &Server| {
+        let is_among = signalled.iter().any(|one| one.name == server.name);
+        !is_among && signalled.iter().any(|above| fleet.is_below(&server.name, &above.name))
+    };
+    fleet.below(&fleet.me).filter(move |server| is_meant(server))
 }
 
 /// The servers of these names, or all that can be signalled.

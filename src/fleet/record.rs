@@ -268,6 +268,21 @@ impl<'a> Records<'a> {
         signalled.is_some_and(|signalled| signalled.wanted == due.wanted.hash && now >= signalled.at && now - signalled.at < moment)
     }
 
+    /// What is told, after the whole tree was waited for, of a server that another one serves.
+    pub fn further(&self, server: &Server, offers: &Offers) -> ServerReport {
+        let (peer, wanted) = (self.of(server), wanted(self.desired, self.fleet, server, offers));
+        let (result, error) = match server.delivery {
+            _ if is_in_step(server, &wanted, &peer) => (ServerResult::Done, None),
+            // It comes when it likes.
+            Delivery::Pull => (ServerResult::Waiting, None),
+            Delivery::Trigger | Delivery::Push => {
+                let unheard = || Error::new(ErrorKind::Peer, server.name.to_string(), "has not said how it stands");
+                (ServerResult::Failed, Some(failed_there(server, &peer, &wanted).unwrap_or_else(unheard)))
+            }
+        };
+        ServerReport { result, sets: sets(&peer, &wanted), hooks: hooks(&peer), error, ..self.unchanged(server) }
+    }
+
     /// What is told of a server whose turn has not come: what it has.
     pub fn waiting(&self, server: &Server, offers: &Offers) -> ServerReport {
         let wanted = wanted(self.desired, self.fleet, server, offers);

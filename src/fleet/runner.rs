@@ -78,7 +78,7 @@ impl Runner {
         }
     }
 
-    /// Starts a run and waits until it has answered `wanted`, or the peer `is_gone`. Where those below are waited for as well, after
+    /// Starts a run and waits until it, or another that took the request, has answered `wanted`, or the peer `is_gone`. Where those below are waited for as well, after
     /// `patience` the answer is taken as it is by then: one of them that hangs does not make it seem that this host does.
     ///
     /// # Errors
@@ -154,10 +154,54 @@ fn cannot_plan(cause: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::Runner;
-    use crate::base::AbsPath;
+    use super::{Asked, Runner};
+    use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Result, ServerName, SshKeyId};
     use crate::host::users;
+    use crate::state::Standing;
+    use crate::state::answers::{Answer, answer};
+    use crate::state::inbox::{From, Wanted, What};
+    use crate::state::test_dir::with_dir;
+    use std::collections::BTreeMap;
     use std::path::Path;
+    use std::time::Duration;
+
+    #[test]
+    fn who_asks_for_the_tree_waits_for_the_run_that_took_the_request_when_the_one_of_the_gate_has_ended() -> Result<()> {
+        with_dir(|dir, path| {
+            std::fs::create_dir(path.join("answers")).map_err(|error| Error::io(ErrorKind::State, "the test", &error))?;
+            let name = |text: &str| -> ServerName { text.parse().unwrap_or_else(|error| unreachable!("{text}: {error}")) };
+            let key = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+            let key: SshKeyId = key.parse().unwrap_or_else(|error| unreachable!("{key}: {error}"));
+            let from = From { peer: name("mgmt"), key };
+            let wanted = Wanted { from, what: What::TriggerTree, id: "0123456789abcdef".into() };
+            let ended = Runner { program: "true".into(), before: Vec::new(), behind: Vec::new() };
+            let told = |whole, servers: &[Standing]| answer(dir, &wanted.id, &Answer { whole, servers: servers.to_vec() });
+            let below = Standing {
+                server: name("edge1"),
+                at: 0,
+                certsync: String::new(),
+                spec: ContentHash::from_bytes([0; 32]),
+                sets: BTreeMap::new(),
+                hooks: Vec::new(),
+                errors: Vec::new(),
+            };
+            let whole = [below];
+            told(false, &[])?;
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(300));
+                    told(true, &whole)
+                });
+                let heard = ended.run_and_wait(dir, &wanted, Duration::from_secs(60), || false)?;
+                assert_eq!(heard, Asked::Answered(whole.to_vec()));
+                Ok(())
+            })?;
+            told(false, &[])?;
+            let heard = ended.run_and_wait(dir, &wanted, Duration::from_millis(50), || false)?;
+            assert_eq!(heard, Asked::Answered(Vec::new()), "not for ever");
+            Ok(())
+        })
+    }
 
     #[test]
     fn the_rule_for_sudo_that_is_documented_allows_just_what_is_run() {

@@ -179,7 +179,8 @@ mod play {
             eprintln!("{by:?}: {:.1} s from the renewal to the last of three tiers", begun.elapsed().as_secs_f64());
             format!("{}; the last tier has {}", ran.exit(), world.words("edge1", by))
         });
-        world.origin().certsync(&["trigger", "--wait"]).ok();
+        let told = world.origin().certsync(&["trigger", "--wait"]).ok();
+        assert!(["hub1", "hub2", "mirror1", "edge1"].iter().all(|name| told.contains(&format!("\n{name} "))), "{told}");
         let told = world.origin().certsync(&["status", "--fleet", "--crit", "1d"]);
         assert!(told.status == Some(0) && told.stdout.starts_with("OK - "), "{told:?}");
         observed
@@ -303,6 +304,8 @@ mod play {
             assert!(awaited(|| world.words("edge1", by) == "the new pair"));
             world.quiet(by);
         }
+        let told = world.origin().certsync(&["trigger", "--wait"]);
+        assert!(told.status == Some(1) && told.stderr.contains("certsync: error: edge1: "), "{told:?}");
         fs::remove_file(edge.path("down")).expect("it is there");
         world.observe(|world, by| {
             let before = world.loaded("edge1", by);
