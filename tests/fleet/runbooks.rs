@@ -182,6 +182,9 @@ runbooks! {
     compromised_certificate_key: "compromised-certificate-key.md",
     compromised_server: "compromised-server.md",
     upgrade: "upgrade.md",
+    migrate_from_pull: "migrate-from-pull-by-cron.md",
+    migrate_from_push: "migrate-from-push-to-nginx.md",
+    migrate_from_tiers: "migrate-from-mirror-tiers.md",
 }
 
 #[test]
