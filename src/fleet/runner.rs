@@ -78,8 +78,9 @@ impl Runner {
         }
     }
 
-    /// Starts a run and waits until it, or another that took the request, has answered `wanted`, or the peer `is_gone`. Where those below are waited for as well, after
-    /// `patience` the answer is taken as it is by then: one of them that hangs does not make it seem that this host does.
+    /// Starts a run and waits until it, or another that took the request, has answered `wanted`, or the peer `is_gone`. Where those below
+    /// are waited for as well, after `patience` the answer is taken as it is by then: one of them that hangs does not make it seem that this
+    /// host does.
     ///
     /// # Errors
     /// Kind `State`: the inbox cannot be read; kind `Peer`: the run there ended without an answer.
