@@ -2,6 +2,7 @@
 //! whole is put in its place by a rename: nobody reads half a set here, and what a killed run left is no part of it.
 
 use crate::base::{AbsPath, Error, ErrorKind, Mode, RelPath, Result, SetName, escape};
+use crate::host::orphan::end_those_with;
 use crate::host::scratch::ScratchDir;
 use crate::host::source::MOST_ENTRIES;
 use crate::host::{Dir, Durability, Kind, unique, write_atomic};
@@ -97,7 +98,8 @@ fn root_at(at: &AbsPath, set: &SetName) -> AbsPath {
 }
 
 impl Mirror {
-    /// The copy of `set` in the state directory, made where it is missing; what killed runs left in it is removed.
+    /// The copy of `set` in the state directory, made where it is missing; what killed runs left in it is removed, and
+    /// what they left at work is ended.
     ///
     /// # Errors
     /// Kind `State`.
@@ -106,6 +108,8 @@ impl Mirror {
         let make = || {
             let dir = open_or_make(&open_or_make(state_dir, ROOT)?, set.as_str())?;
             for entry in dir.entries()?.iter().filter(|entry| entry.name != FILES && entry.name != FROM) {
+                // The rsync of that run would make it again.
+                end_those_with(&format!("{}/", below(&path, &entry.name.to_string_lossy())));
                 dir.remove_tree(&entry.name)?;
             }
             Ok(dir)
