@@ -101,7 +101,7 @@ impl Toll {
         let (names, waiting): (Vec<String>, Vec<Option<Wanted>>) = wanted.into_iter().unzip();
         let waiting: Vec<Wanted> = waiting.into_iter().flatten().collect();
         for wanted in &waiting {
-            answer(&dir, &wanted.id, &Answer { whole: is_last, servers: records.tree(own.as_ref()) })?;
+            answer(&dir, &wanted.id, Answer::new(is_last, records.tree(own.as_ref())))?;
         }
         if let Some(inbox) = &inbox {
             inbox.remove(&names)?;
@@ -135,8 +135,8 @@ pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progre
         upstream.bye();
     }
     for wanted in waiting {
-        let whole = Answer { whole: true, servers: records.tree(own.as_ref()) };
-        if let Err(error) = answer(&dir, &wanted.id, &whole) {
+        let whole = Answer::new(true, records.tree(own.as_ref()));
+        if let Err(error) = answer(&dir, &wanted.id, whole) {
             report.warnings.push(error.to_string());
         }
     }

@@ -105,6 +105,11 @@ impl<L: Link> Contact<'_, L> {
         self.wire.send(message)?;
         match self.wire.must()? {
             Message::Report { servers } => self.heard(servers),
+            Message::ReportPart { servers, .. } => {
+                let most = self.fleet.below(&self.due.server.name).count() + 1;
+                let all = self.wire.rest_of_report(servers, most)?;
+                self.heard(all)
+            }
             Message::Triggered => Ok(Said::Signalled),
             Message::Later => Ok(Said::Later),
             Message::Refused(why) => Err(self.refused(&why)),

@@ -123,12 +123,15 @@ impl<L: Link> Upstream<L> {
     /// # Errors
     /// Kind `Upstream`.
     pub fn report(&mut self, servers: Vec<Standing>, fleet: &Fleet) -> Result<()> {
-        self.wire.send(&Message::Report { servers }).map_err(of_upstream)?;
-        match self.wire.must().map_err(of_upstream)? {
-            Message::Noted => Ok(()),
-            Message::Refused(why) => Err(why.error(ErrorKind::Upstream, &fleet.me, fleet.spec_hash)),
-            _ => Err(of_upstream(self.wire.out_of_turn("an answer to the report"))),
+        for message in self.wire.report(servers) {
+            self.wire.send(&message).map_err(of_upstream)?;
+            match self.wire.must().map_err(of_upstream)? {
+                Message::Noted => {}
+                Message::Refused(why) => return Err(why.error(ErrorKind::Upstream, &fleet.me, fleet.spec_hash)),
+                _ => return Err(of_upstream(self.wire.out_of_turn("an answer to the report"))),
+            }
         }
+        Ok(())
     }
 
     /// Ends the conversation in good order; what goes wrong then no longer matters.

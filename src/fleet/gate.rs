@@ -67,7 +67,8 @@ impl Gate<'_> {
             let answered = match message {
                 Message::Bye => return Ok(()),
                 Message::Fetch { have } => self.fetch(wire, have),
-                Message::Report { servers } => self.report(wire, servers),
+                Message::Report { servers } => self.report(wire, None, servers),
+                Message::ReportPart { number, servers } => self.report(wire, Some(number), servers),
                 Message::Push { sets } => self.push(wire, sets),
                 Message::Apply { wait } => self.apply(wire, if wait == Waits::Tree { What::ApplyTree } else { What::Apply }),
                 Message::Trigger { wait: Some(_) } => self.apply(wire, What::TriggerTree),
@@ -138,15 +139,22 @@ impl Gate<'_> {
         wire.send(&Message::End)
     }
 
-    /// Takes what a host below says of itself and those below it.
-    fn report<L: Link>(&self, wire: &mut Wire<L>, servers: Vec<Standing>) -> Result<()> {
+    /// Takes what a host below says of itself and those below it, or a part of that, which is one of no more than there are servers.
+    fn report<L: Link>(&self, wire: &mut Wire<L>, part: Option<u32>, servers: Vec<Standing>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Report)?;
         if let Some(other) = servers.iter().find(|told| !may_speak_of(self.fleet, self.peer.server, &told.server)) {
             let cause = format!("may not report on {}: it is not below it in this host's spec", other.server);
             return Err(Error::new(ErrorKind::Peer, self.peer.server.name.to_string(), cause));
         }
+        if part.is_some_and(|number| number as usize > self.fleet.below(&self.peer.server.name).count()) {
+            let cause = "its report has more parts than there are servers to be told of";
+            return Err(Error::new(ErrorKind::Peer, self.peer.server.name.to_string(), cause));
+        }
         let inbox = self.inbox()?;
-        inbox.leave_report(&Told { from: self.from(), at: clock::unix_seconds(), servers })?;
+        inbox.leave_report(&Told { from: self.from(), at: clock::unix_seconds(), servers }, part)?;
+        if part.is_some() {
+            return wire.send(&Message::Noted);
+        }
         // The hosts above want to know as well; nobody waits for that.
         if self.fleet.upstreams().next().is_some() {
             inbox.leave_request(&Wanted { from: self.from(), what: What::Report, id: new_id() })?;
@@ -229,7 +237,7 @@ impl Gate<'_> {
         // The peer waits for as long as its `deadline` says, from its log-in on.
         let patience = self.fleet.settings.deadline * 3 / 4;
         match self.runner.run_and_wait(self.dir, &wanted, patience, || wire.link().is_gone())? {
-            Asked::Answered(servers) => wire.send(&Message::Report { servers }),
+            Asked::Answered(servers) => wire.send_report(servers),
             Asked::Later => wire.send(&Message::Later),
         }
     }

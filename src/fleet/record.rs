@@ -97,8 +97,11 @@ impl<'a> Records<'a> {
             return Ok(());
         }
         let offers = self.newest.offers()?;
-        for (name, told) in claimed {
-            match told.ok_or_else(|| Error::new(ErrorKind::Peer, format!("inbox/{name}"), "is no report")).and_then(|told| self.hear(told))
+        for name in claimed {
+            match inbox
+                .report(&name)
+                .ok_or_else(|| Error::new(ErrorKind::Peer, format!("inbox/{name}"), "is no report"))
+                .and_then(|told| self.hear(told))
             {
                 Ok(()) => inbox.remove(&[name])?,
                 Err(error) => {

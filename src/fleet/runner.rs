@@ -91,7 +91,7 @@ impl Runner {
         while begun.elapsed() < LONGEST && !is_gone() {
             let is_enough = |answer: &Answer| answer.whole || !wanted.what.is_about_the_tree() || begun.elapsed() >= patience;
             if let Some(answer) = answered(dir, &wanted.id).filter(is_enough) {
-                return Ok(Asked::Answered(answer.servers));
+                return told(dir, wanted, answer);
             }
             let ours = started.as_mut().map_or(Stands::EndedBadly, Background::stands);
             let waits = Inbox::open(dir)?.is_some_and(|inbox| inbox.holds_request(&wanted.id));
@@ -110,7 +110,7 @@ impl Runner {
                         // Another run has taken it, and still serves those below; one that was killed there says no more.
                         let since: &mut Instant = untaken_since.get_or_insert_with(Instant::now);
                         if answer.whole || since.elapsed() >= UNTAKEN && !is_held(dir, DELIVERING) {
-                            return Ok(Asked::Answered(answer.servers));
+                            return told(dir, wanted, answer);
                         }
                         sleep(PAUSE);
                         continue;
@@ -146,6 +146,11 @@ impl Runner {
         line.push("--brought".into());
         line
     }
+}
+
+fn told(dir: &Dir, wanted: &Wanted, answer: Answer) -> Result<Asked> {
+    let gone = || Error::new(ErrorKind::Peer, "certsync apply", "the answer of the run there is not whole");
+    answer.all(dir, &wanted.id).map(Asked::Answered).ok_or_else(|| gone().hint("ask again"))
 }
 
 fn cannot_plan(cause: String) -> Error {

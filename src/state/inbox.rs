@@ -145,12 +145,13 @@ impl<'a> Inbox<'a> {
         self.leave(&format!("request-{}", wanted.id), wanted)
     }
 
-    /// Leaves a report in the place of the peer's former one, on disk when this returns.
+    /// Leaves a report in the place of the peer's former one, on disk when this returns; where it is too long, in parts, each by its number.
     ///
     /// # Errors
     /// Kind `State`.
-    pub fn leave_report(&self, told: &Told) -> Result<()> {
-        self.leave(&format!("report-{}", told.from.key.hex()), told)
+    pub fn leave_report(&self, told: &Told, part: Option<u32>) -> Result<()> {
+        let part = part.map(|number| format!("-{number}")).unwrap_or_default();
+        self.leave(&format!("report-{}{part}", told.from.key.hex()), told)
     }
 
     fn leave(&self, name: &str, what: &impl Serialize) -> Result<()> {
@@ -224,20 +225,25 @@ impl<'a> Inbox<'a> {
         Ok(names.into_iter().map(|name| (name.clone(), self.read(&name))).collect())
     }
 
-    /// The reports that wait, each with the name it has from now on: a newer one of the same peer does not come into its place any more.
+    /// The reports that wait, by the name each has from now on: a newer one of the same peer does not come into its place any more.
     ///
     /// # Errors
     /// Kind `State`.
-    pub fn claim_reports(&self) -> Result<Vec<(String, Option<Told>)>> {
+    pub fn claim_reports(&self) -> Result<Vec<String>> {
         let mut claimed = Vec::new();
         for name in self.names(&["report-", TAKEN]).map_err(|error| failed(&error))? {
             let taken = if name.starts_with(TAKEN) { name.clone() } else { unique(&format!("{TAKEN}{name}-")) };
             if taken != name {
                 self.folder.rename(OsStr::new(&name), &self.folder, OsStr::new(&taken)).map_err(|error| failed(&error))?;
             }
-            claimed.push((taken.clone(), self.read(&taken)));
+            claimed.push(taken);
         }
         Ok(claimed)
+    }
+
+    /// One of the reports that were claimed; nothing where it is none.
+    pub fn report(&self, name: &str) -> Option<Told> {
+        self.read(name)
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Option<T> {

@@ -29,7 +29,7 @@ pub use offers::{Offer, Offers, Spread};
 pub use peers::{InStep, Index, Peer, Peers, Trouble, TroubleKind};
 pub use share::share;
 pub use staged::{Released, Staged, forget_past, keep_released, keep_staged, released, staged};
-pub use standing::{HookStanding, Level, SetStanding, Standing};
+pub use standing::{HookStanding, Level, SetStanding, Standing, in_parts};
 pub use store::{Store, short};
 pub use sweep::sweep;
 pub use trail::{Print, Step, Trace, What};

@@ -26,6 +26,25 @@ pub struct Standing {
     pub errors: Vec<String>,
 }
 
+/// The servers of a report in parts, none longer than `longest` bytes as JSON unless one server alone is; at least one part, in their order.
+pub fn in_parts(servers: Vec<Standing>, longest: usize) -> Vec<Vec<Standing>> {
+    let mut parts = vec![Vec::new()];
+    let mut length = 0;
+    for server in servers {
+        // What cannot be measured cannot be sent either, and is told there.
+        let own = serde_json::to_vec(&server).map_or(0, |json| json.len() + 1);
+        if length > 0 && length + own > longest {
+            parts.push(Vec::new());
+            length = 0;
+        }
+        length += own;
+        if let Some(last) = parts.last_mut() {
+            last.push(server);
+        }
+    }
+    parts
+}
+
 /// What a server has of one set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetStanding {

@@ -271,3 +271,34 @@ fn a_server_that_says_it_has_seen_the_future_is_named_and_stops_nothing_for_good
     fleet.node("mgmt").write("certsync.yaml", &without.replace("[web1, web2]", "[web2]"));
     fleet.node("mgmt").certsync(&["apply"]).ok();
 }
+
+#[test]
+fn a_report_in_parts_is_taken_whole_and_has_no_more_parts_than_servers() {
+    needs_a_fleet!();
+    let servers = [server("mgmt", "user: root"), server("hub", "upstream: mgmt, user: root"), server("edge1", "upstream: hub, user: root")];
+    let fleet = Fleet::new(&servers, "certs:\n  example.com: { source: /srv/source, targets: [edge1], install: /srv/live }\n");
+    let mgmt = fleet.node("mgmt");
+    renew(mgmt);
+    mgmt.certsync(&["apply"]).ok();
+    let standing = |name: &str| Standing {
+        server: name.parse().expect("a name"),
+        at: certsync::host::clock::unix_seconds(),
+        certsync: format!("of {name}"),
+        spec: nothing(),
+        sets: std::collections::BTreeMap::new(),
+        hooks: Vec::new(),
+        errors: Vec::new(),
+    };
+    let part = |number: u32, name: &str| Message::ReportPart { number, servers: vec![standing(name)] };
+    let mut wire = log_in(&fleet, "hub", "mgmt");
+    assert_eq!(ask(&mut wire, &part(0, "hub")), Message::Noted);
+    for refused in [part(2, "hub"), part(u32::MAX, "hub"), part(0, "mgmt")] {
+        assert_eq!(ask(&mut wire, &refused).name(), "refused");
+    }
+    assert_eq!(ask(&mut wire, &Message::Report { servers: vec![standing("edge1")] }), Message::Noted);
+    let told = || mgmt.certsync(&["status", "--fleet", "--format", "json"]).stdout;
+    let is_known = |told: &str| told.contains("\"of hub\"") && told.contains("\"of edge1\"");
+    assert!(is_known(&told()), "while it lies in the inbox: {}", told());
+    mgmt.certsync(&["apply"]).ok();
+    assert!(is_known(&told()), "{}", told());
+}

@@ -213,6 +213,13 @@ pub enum Message {
         /// The host first.
         servers: Vec<Standing>,
     },
+    /// Some of the servers of a report that is too long for one message; the others follow, the last ones in a `Report`.
+    ReportPart {
+        /// Which part, from 0.
+        number: u32,
+        /// Those servers.
+        servers: Vec<Standing>,
+    },
     /// That was taken down.
     Noted,
     /// What would you do with these? They come as with a push, and are kept nowhere.
@@ -256,6 +263,7 @@ impl Message {
             Message::Triggered => "triggered",
             Message::Later => "later",
             Message::Report { .. } => "report",
+            Message::ReportPart { .. } => "report_part",
             Message::Noted => "noted",
             Message::Plan { .. } => "plan",
             Message::Planned { .. } => "planned",
@@ -296,6 +304,7 @@ const NAMES: &[&str] = &[
     "triggered",
     "later",
     "report",
+    "report_part",
     "noted",
     "plan",
     "planned",

@@ -3,6 +3,7 @@
 
 mod frame;
 mod message;
+mod reports;
 mod sets;
 
 pub use message::{FileHead, Hello, Message, Offered, Refusal, VERSIONS, Version, Waits};

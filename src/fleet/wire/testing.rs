@@ -78,7 +78,7 @@ pub fn version(digest: Digest) -> Version {
     Version { set: "example.com".parse().expect("a name"), digest, revision: 1_700_000_000_000 }
 }
 
-fn standing() -> Standing {
+pub fn standing() -> Standing {
     let set = SetStanding {
         digest: Digest::from_bytes([3; 32]),
         revision: 4,
@@ -133,6 +133,7 @@ pub fn one_of_each() -> Vec<Message> {
         Message::Triggered,
         Message::Later,
         Message::Report { servers: vec![standing()] },
+        Message::ReportPart { number: 3, servers: vec![standing()] },
         Message::Noted,
         Message::Plan { sets: vec![offered()], below: vec!["web2".parse().expect("a name")] },
         Message::Planned { size: 2 },
