@@ -181,7 +181,7 @@ mod tests {
             let from = From { peer: name("mgmt"), key };
             let wanted = Wanted { from, what: What::TriggerTree, id: "0123456789abcdef".into() };
             let ended = Runner { program: "true".into(), before: Vec::new(), behind: Vec::new() };
-            let told = |whole, servers: &[Standing]| answer(dir, &wanted.id, &Answer { whole, servers: servers.to_vec() });
+            let told = |whole, servers: &[Standing]| answer(dir, &wanted.id, Answer::new(whole, servers.to_vec()));
             let below = Standing {
                 server: name("edge1"),
                 at: 0,
