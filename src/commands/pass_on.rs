@@ -143,7 +143,7 @@ pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progre
 }
 
 /// The servers are told in the order in which they stand in the spec, not in that in which they were ready.
-fn in_spec_order(fleet: &Fleet, report: &mut Report) {
+pub(super) fn in_spec_order(fleet: &Fleet, report: &mut Report) {
     let places: HashMap<&str, usize> = fleet.downstreams().enumerate().map(|(place, server)| (server.name.as_str(), place)).collect();
     report.servers.sort_by_key(|told| places.get(told.name.as_str()).copied().unwrap_or(usize::MAX));
 }
@@ -274,10 +274,11 @@ impl Below<'_> {
             if next.switch.is_empty() {
                 break;
             }
-            let turns = next.switch.iter().map(|server| Turn { server, retries: self.records.retries(server) }).collect();
+            let turns = next.switch.iter().map(|server| Turn::new(server, self.records.retries(server))).collect();
             deliver.run(turns, |served| {
                 progress.step(served.server.name.as_str());
                 let server = served.server;
+                report.warnings.extend(served.untaken().map(|untaken| untaken.to_string()));
                 let told = self.records.keep(served, &offers, index);
                 wave.note(&told);
                 if matches!(told.result, ServerResult::Done | ServerResult::Unchanged) {

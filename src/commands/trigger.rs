@@ -2,6 +2,7 @@
 
 use super::Stop;
 use super::options::TriggerOptions;
+use super::pass_on::in_spec_order;
 use super::session::desired;
 use crate::base::{Error, ErrorKind, Result, ServerName};
 use crate::fleet::carrier::Identity;
@@ -9,7 +10,7 @@ use crate::fleet::contact::{Patience, Purpose};
 use crate::fleet::deliver::{Deliver, Only, Turn};
 use crate::fleet::record::Records;
 use crate::host::walk;
-use crate::plan::{Report, Tense};
+use crate::plan::{Report, ServerResult, Tense};
 use crate::progress::{Kind, Progress};
 use crate::spec::fleet::{Fleet, Server, Via};
 use crate::state::Store;
@@ -33,17 +34,24 @@ pub fn trigger(options: &TriggerOptions) -> std::result::Result<Report, Stop> {
     let mut index = records.index();
     let mut report = Report::new(Some(fleet.me.to_string()));
     let progress = Progress::new(options.progress, Kind::PassingOn, servers.len());
-    let turns = servers.iter().map(|server| Turn { server, retries: fleet.settings.retries }).collect();
+    let turns = servers.iter().map(|server| Turn::new(server, fleet.settings.retries)).collect();
     let (purpose, patience) = (Purpose::Signal, options.patience);
     let (state, only) = ((&dir, at), Only::All);
     Deliver { desired: &desired, fleet, store: &store, state, identity: &identity, purpose, patience, only, newest }.run(turns, |served| {
         progress.step(served.server.name.as_str());
-        report.servers.push(records.keep(served, &offers, &mut index));
+        let untaken = served.untaken();
+        let mut told = records.keep(served, &offers, &mut index);
+        if let Some(untaken) = untaken {
+            // Whoever waits is told that it was in vain.
+            (told.result, told.error) = (ServerResult::Failed, Some(untaken));
+        }
+        report.servers.push(told);
     });
     progress.finish();
     if patience == Patience::Tree {
         report.servers.extend(further(fleet, &servers).map(|server| records.further(server, &offers)));
     }
+    in_spec_order(fleet, &mut report);
     report.settle(Tense::Done);
     Ok(report)
 }

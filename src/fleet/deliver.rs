@@ -4,7 +4,7 @@ use super::bring::Bring;
 use super::carrier::{Identity, connect, explained, wait_each};
 use super::contact::{Contact, Patience, Purpose, Said, Unwanted};
 use super::due::{Due, wanted};
-use super::parallel::in_parallel;
+use super::parallel::{Tried, in_parallel};
 use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::ssh::Why;
 use crate::host::{Dir, Stat};
@@ -12,7 +12,6 @@ use crate::spec::Desired;
 use crate::spec::fleet::{Fleet, Server, Via};
 use crate::state::{Offers, Spread, Store, TroubleKind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// The pause before a server is tried again; twice as long each time.
@@ -63,13 +62,33 @@ pub struct Served<'a> {
     pub took: Duration,
 }
 
+impl Served<'_> {
+    /// Where it has what was meant for it, and no run there has taken it: what an operator may want to know.
+    pub fn untaken(&self) -> Option<Error> {
+        matches!(self.said, Ok((Said::Later, _))).then(|| {
+            Error::new(ErrorKind::Peer, self.server.name.to_string(), "has been told, but no run there has begun: its next one takes it")
+                .hint("where its gate is not root, a rule for sudo or a path unit starts a run at once")
+        })
+    }
+}
+
 /// A server whose turn will come.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn<'a> {
-    /// The server.
-    pub server: &'a Server,
+    server: &'a Server,
     /// How often it is tried again at most.
-    pub retries: u32,
+    retries: u32,
+    /// How long until then.
+    pause: Duration,
+    /// When it was tried first.
+    begun: Option<Instant>,
+}
+
+impl<'a> Turn<'a> {
+    /// Of a server that is tried again so often at most.
+    pub fn new(server: &'a Server, retries: u32) -> Turn<'a> {
+        Turn { server, retries, pause: BACKOFF, begun: None }
+    }
 }
 
 /// Metadata that changes with the offers.
@@ -107,29 +126,26 @@ impl<'a> Newest<'a> {
 }
 
 impl<'a> Deliver<'a> {
-    /// Serves all of these, `fleet.parallel` at once, in their order; `done` is called for each as it is done.
-    pub fn run(&self, turns: Vec<Turn<'a>>, done: impl FnMut(Served<'a>)) {
+    /// Serves all of these, `fleet.parallel` at once, in their order; `done` is called for each as it is done. One that does not answer is
+    /// tried again when the others have had their turn, and one that did not answer the last time comes last.
+    pub fn run(&self, mut turns: Vec<Turn<'a>>, done: impl FnMut(Served<'a>)) {
+        turns.sort_by_key(|turn| turn.retries == 0);
         in_parallel(turns, self.fleet.settings.parallel, |turn| self.serve(turn), done);
     }
 
-    fn serve(&self, turn: Turn<'a>) -> Served<'a> {
-        let begun = Instant::now();
+    fn serve(&self, turn: Turn<'a>) -> Tried<Turn<'a>, Served<'a>> {
+        let begun = turn.begun.unwrap_or_else(Instant::now);
         let mut wanted = crate::base::ContentHash::of(b"");
-        let mut pause = BACKOFF;
-        let mut tries = 0;
-        let said = loop {
-            match self.try_once(turn.server, &mut wanted) {
-                Err((Tell::Again, _, error)) if tries < turn.retries => {
-                    tracing::info!(server = %turn.server.name, "is tried again: {error}");
-                    tries += 1;
-                    sleep(pause);
-                    pause = (pause * 2).min(LONGEST_BACKOFF);
-                }
-                Err((_, kind, error)) => break Err((kind, error)),
-                Ok(said) => break Ok(said),
+        let said = match self.try_once(turn.server, &mut wanted) {
+            Err((Tell::Again, _, error)) if turn.retries > 0 => {
+                tracing::info!(server = %turn.server.name, "is tried again: {error}");
+                let pause = (turn.pause * 2).min(LONGEST_BACKOFF);
+                return Tried::Again(Turn { retries: turn.retries - 1, pause, begun: Some(begun), ..turn }, turn.pause);
             }
+            Err((_, kind, error)) => Err((kind, error)),
+            Ok(said) => Ok(said),
         };
-        Served { server: turn.server, wanted, said, took: begun.elapsed() }
+        Tried::Done(Served { server: turn.server, wanted, said, took: begun.elapsed() })
     }
 
     fn try_once(

@@ -7,7 +7,7 @@ use super::carrier::{Identity, connect, explained, wait_each};
 use super::contact::{Unwanted, bring};
 use super::due::{Due, wanted};
 use super::gate::largest_plan;
-use super::parallel::in_parallel;
+use super::parallel::{Tried, in_parallel};
 use super::wire::{Hello, Link, Message, Wire};
 use crate::base::{Digest, Error, ErrorKind, Result, ServerName, SetName};
 use crate::host::ssh::Connection;
@@ -65,7 +65,7 @@ impl<'a> Plans<'a> {
         in_parallel(
             asked,
             self.fleet.settings.parallel,
-            |asked| self.ask(asked),
+            |asked| Tried::Done(self.ask(asked)),
             |(server, reports)| {
                 progress(&server.name);
                 found.extend(reports);

@@ -28,6 +28,9 @@ fn an_unprivileged_gate_takes_a_push_and_sudo_or_the_next_run_applies_it() {
     let first = renew(mgmt);
     let said = mgmt.certsync(&["apply"]);
     assert_eq!(installed(web1), "", "nobody applies it there: {said:?}");
+    assert!(said.stdout.contains("web1: has been told, but no run there has begun"), "{said:?}");
+    let waited = mgmt.certsync(&["trigger", "--wait"]);
+    assert!(waited.status == Some(1) && waited.stderr.contains("a rule for sudo or a path unit"), "{waited:?}");
     web1.certsync(&["apply"]).ok();
     assert_eq!(installed(web1), first);
     mgmt.certsync(&["apply"]);

@@ -195,6 +195,15 @@ impl Host {
         self.shell(command).output().expect("nsenter runs")
     }
 
+    /// Copies a folder of this machine to a folder there.
+    pub fn copy(&self, from: &Path, to: &str) {
+        let mut tar = Command::new("tar").arg("-C").arg(from).args(["-c", "."]).stdout(Stdio::piped()).spawn().expect("tar runs");
+        let packed = tar.stdout.take().expect("its stdout");
+        let mut shell = self.shell("mkdir -p \"$0\" && tar -C \"$0\" --no-same-owner -x");
+        let unpacked = shell.arg(to).stdin(packed).status().expect("nsenter runs");
+        assert!(tar.wait().expect("its status").success() && unpacked.success(), "{to}");
+    }
+
     /// Writes a file there, 0644.
     pub fn write(&self, path: &str, text: &str) {
         let mut shell = self.shell("mkdir -p \"$(dirname \"$0\")\" && cat >\"$0\"");

@@ -1,0 +1,48 @@
+//! What sites bring certsync to their hosts with, run for real on whole hosts that are thrown away.
+//!
+//! Not part of a plain `cargo test`; run by `cargo test --test wrappers`, as root. What a test needs and does not find here, it names.
+
+mod ansible;
+#[path = "../support/hosts.rs"]
+mod hosts;
+
+use hosts::{Host, lacking};
+use std::path::Path;
+
+/// The top of the project.
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whether a test has to be left out, which it says.
+fn is_left_out(test: &str, programs: &[&str]) -> bool {
+    let why = lacking(programs);
+    if let Some(why) = &why {
+        eprintln!("skipped: {test}: {why}");
+    }
+    why.is_some()
+}
+
+/// Puts a new certificate and its key into a folder of a host; the certificate.
+fn issue(host: &Host, folder: &str) -> String {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new(vec!["www.example.com".to_owned()]).and_then(|params| params.self_signed(&key));
+    let certificate = certificate.expect("a certificate").pem();
+    host.write(&format!("{folder}/cert.pem"), &certificate);
+    host.write(&format!("{folder}/fullchain.pem"), &certificate);
+    host.write(&format!("{folder}/privkey.pem"), &key.serialize_pem());
+    certificate
+}
+
+/// Everything below the folders that a wrapper may touch, with owners, modes, times of change and contents.
+fn tree(host: &Host) -> String {
+    host.run("find /etc /usr/bin /var/lib/certsync /srv/certsync /var/spool/cron -printf '%p %U:%G %m %s %T@ %l\\n' 2>/dev/null | sort")
+}
+
+/// No line of a private key that lies in the folder stands in the text.
+fn assert_no_key(host: &Host, folder: &str, text: &str) {
+    let key = host.run(&format!("cat {folder}/privkey.pem"));
+    for line in key.lines().filter(|line| !line.starts_with("-----")) {
+        assert!(!text.contains(line), "a line of a key is shown");
+    }
+}
