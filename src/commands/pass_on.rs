@@ -3,7 +3,7 @@
 use super::options::Others;
 use super::revisions::Future;
 use super::session::Session;
-use crate::base::{AbsPath, Error, ErrorKind, Result};
+use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Result, ServerName};
 use crate::fleet::carrier::Identity;
 use crate::fleet::contact::{Patience, Purpose};
 use crate::fleet::deliver::{Deliver, Newest, Only, Turn};
@@ -23,7 +23,7 @@ use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::answers::{Answer, answer, sweep_answers};
 use crate::state::inbox::{Inbox, Wanted};
 use crate::state::{Index, Standing, Store};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -144,7 +144,7 @@ pub(super) fn pass_on(toll: Toll, passing: &Passing, report: &mut Report, progre
 
 /// The servers are told in the order in which they stand in the spec, not in that in which they were ready.
 pub(super) fn in_spec_order(fleet: &Fleet, report: &mut Report) {
-    let places: HashMap<&str, usize> = fleet.downstreams().enumerate().map(|(place, server)| (server.name.as_str(), place)).collect();
+    let places: HashMap<&str, usize> = fleet.servers.iter().enumerate().map(|(place, server)| (server.name.as_str(), place)).collect();
     report.servers.sort_by_key(|told| places.get(told.name.as_str()).copied().unwrap_or(usize::MAX));
 }
 
@@ -177,6 +177,9 @@ pub(super) struct Below<'a> {
 impl Below<'_> {
     /// Serves them, and again while somebody has left word meanwhile that there is something newer.
     fn serve(&self, report: &mut Report) -> Result<()> {
+        // What each was offered in this run. Who has failed with it says so above, which has another run leave word here: he is not asked
+        // again for that, or it would go on for ever.
+        let mut offered = BTreeMap::new();
         loop {
             let Some(lock) = self.lock()? else {
                 report.warnings.push("another certsync serves the hosts below just now, and takes this as well".into());
@@ -184,7 +187,7 @@ impl Below<'_> {
             };
             self.dir.unlink(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?;
             parcel::sweep(self.dir, self.at)?;
-            let served = self.serve_once(report);
+            let served = self.serve_once(&mut offered, report);
             drop(lock);
             served?;
             if self.dir.stat_at(OsStr::new(NOTE)).map_err(|error| self.failed(&error))?.is_none() {
@@ -212,7 +215,7 @@ impl Below<'_> {
         Error::io(ErrorKind::State, format!("{}/{NOTE}", self.at), error)
     }
 
-    fn serve_once(&self, report: &mut Report) -> Result<()> {
+    fn serve_once(&self, offered: &mut BTreeMap<ServerName, ContentHash>, report: &mut Report) -> Result<()> {
         let mut index = self.records.index();
         self.records.take_reports(&mut index)?;
         let newest = self.records.newest();
@@ -221,6 +224,7 @@ impl Below<'_> {
         let (now, choice) = (clock::unix_seconds(), (self.passing.belief, &self.passing.limit));
         let (mut due, in_step) = due((self.desired, self.fleet, &offers), &index, now, choice);
         due.retain(|due| staged.leaves(due, self.records));
+        due.retain(|due| offered.get(&due.server.name) != Some(&due.wanted.hash));
         report.servers.retain(|told| !due.iter().any(|due| due.server.name.as_str() == told.name));
         for server in &in_step {
             if !report.servers.iter().any(|told| told.name == server.name.as_str()) {
@@ -237,13 +241,19 @@ impl Below<'_> {
             });
         }
         if !due.is_empty() {
-            self.spread((&due, &in_step), newest, &mut index, report)?;
+            self.spread((&due, &in_step), newest, (&mut index, offered), report)?;
         }
         self.records.keep_index(&index)
     }
 
     /// Serves those that are due, all at once or as the rollout lets them.
-    fn spread(&self, (due, in_step): (&[Due<'_>], &[&Server]), newest: &Newest<'_>, index: &mut Index, report: &mut Report) -> Result<()> {
+    fn spread(
+        &self,
+        (due, in_step): (&[Due<'_>], &[&Server]),
+        newest: &Newest<'_>,
+        (index, offered): (&mut Index, &mut BTreeMap<ServerName, ContentHash>),
+        report: &mut Report,
+    ) -> Result<()> {
         // What a server without certsync is brought again may owe its command: until that is through, nobody takes it for in step.
         let mut sure = index.clone();
         sure.retain(|name, _| !due.iter().any(|due| due.server.via != Via::Ssh && due.server.name == *name));
@@ -278,6 +288,7 @@ impl Below<'_> {
             deliver.run(turns, |served| {
                 progress.step(served.server.name.as_str());
                 let server = served.server;
+                offered.insert(server.name.clone(), served.wanted);
                 report.warnings.extend(served.untaken().map(|untaken| untaken.to_string()));
                 let told = self.records.keep(served, &offers, index);
                 wave.note(&told);

@@ -84,7 +84,7 @@ impl Below<'_> {
             newest,
         };
         let progress = Progress::new(self.progress, Kind::PassingOn, due.len());
-        let turns = due.values().map(|due| Turn { server: due.server, retries: self.records.retries(due.server) }).collect();
+        let turns = due.values().map(|due| Turn::new(due.server, self.records.retries(due.server))).collect();
         report.servers.retain(|told| !due.keys().any(|name| name.as_str() == told.name));
         deliver.run(turns, |served| {
             let server = served.server;

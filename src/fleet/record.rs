@@ -194,6 +194,7 @@ impl<'a> Records<'a> {
     pub fn keep(&self, served: Served<'_>, offers: &Offers, index: &mut Index) -> ServerReport {
         let Served { server, wanted: hash, said, took } = served;
         let before = index.get(&server.name).map(|known| known.wanted);
+        let had_all = is_in_step(server, &wanted(self.desired, self.fleet, server, offers), &self.of(server));
         let now = clock::unix_seconds();
         let mut error = None;
         let mut result = ServerResult::Waiting;
@@ -233,7 +234,7 @@ impl<'a> Records<'a> {
         if result == ServerResult::Done {
             let has_all = self.judge(server, &wanted, &peer, (offers, &mut *index));
             result = match has_all && error.is_none() {
-                true if before == Some(wanted.hash) => ServerResult::Unchanged,
+                true if before == Some(wanted.hash) || (had_all && wanted.hash == hash) => ServerResult::Unchanged,
                 true => ServerResult::Done,
                 false => ServerResult::Failed,
             };

@@ -127,3 +127,45 @@ fn no_signal_at_any_moment_of_any_renewal_is_lost_and_there_are_no_more_runs_tha
     // What a host below reports is passed on above, by a run.
     assert!(runs[0] <= signalled + edge_runs + 1, "{runs:?}, {edge_runs}");
 }
+
+#[test]
+fn whoever_waits_for_the_tree_hears_of_a_hook_that_fails_two_tiers_below_and_it_is_not_tried_for_ever() {
+    needs_a_fleet!();
+    let servers = [
+        server("mgmt", "user: root"),
+        server("hub", "upstream: mgmt, delivery: trigger, user: root"),
+        server("edge1", "upstream: hub, delivery: trigger, user: root"),
+    ];
+    let certs = "hooks:\n  service: { run: \"echo ran >>/srv/ran; test ! -e /srv/fail\" }\n\
+        certs:\n  example.com: { source: /srv/source, targets: [edge1], install: { dest: /srv/live, hooks: [service] } }\n";
+    let fleet = Fleet::new(&servers, certs);
+    let (mgmt, edge1) = (fleet.node("mgmt"), fleet.node("edge1"));
+    for name in ["hub", "edge1"] {
+        fleet.node(name).certsync(&["apply"]);
+    }
+    let runs = || std::fs::read_to_string(edge1.path("ran")).unwrap_or_default().lines().count();
+    edge1.write("fail", "");
+    for round in 0..3 {
+        let certificate = renew(mgmt);
+        mgmt.certsync(&["apply"]).ok();
+        let said = mgmt.certsync(&["trigger", "--wait"]);
+        assert!(said.status == Some(1) && said.stderr.contains("edge1: example.com is installed there, but a hook"), "{round}: {said:?}");
+        assert!(!said.stdout.contains("unreachable"), "{said:?}");
+        assert_eq!(installed(edge1), certificate);
+    }
+    // Nothing is new, and nobody asks any more.
+    let (mut before, mut since, end) = (0, Instant::now(), Instant::now() + Duration::from_secs(60));
+    while since.elapsed() < Duration::from_secs(4) {
+        if runs() != before {
+            (before, since) = (runs(), Instant::now());
+        }
+        assert!(Instant::now() < end, "the hook is run for ever: {before} times");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::fs::remove_file(edge1.path("fail")).expect("it is mended");
+    let said = mgmt.certsync(&["trigger", "--wait", "--format", "json"]).ok();
+    assert!(said.contains("\"edge1\""), "{said}");
+    let again = mgmt.certsync(&["trigger", "--wait", "--detailed-exitcode"]);
+    assert_eq!(again.status, Some(0), "{again:?}");
+    eprintln!("the hook ran {before} times while it failed");
+}
