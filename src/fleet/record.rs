@@ -276,7 +276,7 @@ impl<'a> Records<'a> {
     pub fn further(&self, server: &Server, offers: &Offers) -> ServerReport {
         let (peer, wanted) = (self.of(server), wanted(self.desired, self.fleet, server, offers));
         let (result, error) = match server.delivery {
-            _ if is_in_step(server, &wanted, &peer) => (ServerResult::Done, None),
+            _ if is_in_step(server, &wanted, &peer) => (ServerResult::Unchanged, None),
             // It comes when it likes.
             Delivery::Pull => (ServerResult::Waiting, None),
             Delivery::Trigger | Delivery::Push => {

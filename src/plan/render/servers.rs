@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// A line for each server that has something to say, and how many have not.
 pub(super) fn servers_text(servers: &[ServerReport], paint: Paint) -> String {
     // Whoever had everything and was not asked is only counted.
-    let is_told = |server: &ServerReport| server.result != ServerResult::Unchanged || server.error.is_some() || server.seconds > 0.0;
+    let is_told = |server: &ServerReport| server.result != ServerResult::Unchanged || server.error.is_some() || !server.sets.is_empty();
     let told: Vec<&ServerReport> = servers.iter().filter(|server| is_told(server)).collect();
     let mut out = String::new();
     if told.is_empty() {
