@@ -35,6 +35,8 @@ impl Link for Far<'_> {
     fn is_gone(&mut self) -> bool {
         self.rest.position() >= self.rest.get_ref().len() as u64
     }
+
+    fn wait_each(&mut self, _: std::time::Duration) {}
 }
 
 /// Takes `data`, but for its first byte, for what a client says to a gate, a gate to a client, or a gate left in the inbox.

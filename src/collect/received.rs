@@ -64,7 +64,8 @@ pub enum Renewal {
 /// This host's part of the set `name`, if it gets it from above.
 pub fn expected(desired: &Desired, name: &SetName, pattern: Option<&SetName>) -> Result<DesiredSet> {
     let wrong = |cause: String| {
-        Error::new(ErrorKind::Peer, name.to_string(), cause).hint("do both hosts have the same spec? certsync status --fleet shows them")
+        Error::new(ErrorKind::Peer, name.to_string(), cause)
+            .hint("do both hosts have the same spec? certsync validate and certsync spec tell what each has")
     };
     let own = desired.sets.iter().find(|set| set.name == *name);
     let set = match (own, pattern) {

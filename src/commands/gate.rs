@@ -13,8 +13,8 @@ use crate::host::{this_program, walk};
 use crate::spec::Desired;
 use std::time::Duration;
 
-/// A peer that goes on may be silent this long: its hooks run while the connection waits for its report.
-const EACH: Duration = Duration::from_secs(15 * 60);
+/// Who says nothing at all is not waited for longer.
+const HELLO: Duration = Duration::from_secs(60);
 /// No conversation is longer.
 const WHOLE: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -24,7 +24,7 @@ pub(super) fn run(global: &GlobalArgs, args: &GateArgs) -> std::result::Result<E
     // The spec is read at each connection: what it says now counts.
     let desired = session::desired(&place)?;
     let stdio = |error: &std::io::Error| Error::io(ErrorKind::Peer, "stdin and stdout", error);
-    let link = Link::over_stdio(Patience::new(EACH, WHOLE)).map_err(|error| stdio(&error))?;
+    let link = Link::over_stdio(Patience::new(HELLO, WHOLE)).map_err(|error| stdio(&error))?;
     let mut wire = Wire::new(link, args.peer.as_str());
     if let Err(error) = answer(&desired, &place, args, &mut wire) {
         return Err(error.into());

@@ -1,6 +1,7 @@
 //! One conversation with a server below: bring what it lacks, have it applied, hear how it stands.
 
 use super::due::Due;
+use super::may::may_say;
 use super::wire::{Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
 use crate::base::{Error, ErrorKind, Result, SetName};
 use crate::material::Material;
@@ -119,12 +120,7 @@ impl<L: Link> Contact<'_, L> {
 
     /// A server speaks of itself and of those below it, and of nobody else.
     fn heard(&mut self, servers: Vec<Standing>) -> Result<Said> {
-        let name = &self.due.server.name;
-        let is_its_own = |told: &Standing| told.server == *name || self.fleet.is_below(&told.server, name);
-        if let Some(other) = servers.iter().find(|told| !is_its_own(told)) {
-            let cause = format!("reports on {}, which is not below it", other.server);
-            return Err(Error::new(ErrorKind::Peer, name.to_string(), cause));
-        }
+        servers.iter().try_for_each(|told| may_say(self.fleet, self.due.server, told))?;
         Ok(Said::Stands(servers))
     }
 }

@@ -3,7 +3,7 @@
 //! The gate need not be root. It reads the spec and the store, and writes the inbox; whoever holds the run lock takes what lies there.
 
 use super::due::wanted;
-use super::may::{Ask, Kin, Known, check, may_have, may_speak_of};
+use super::may::{Ask, Kin, Known, check, may_have, may_say};
 use super::runner::{Asked, Runner};
 use super::wire::{CameSet, Hello, Link, Message, Offered, Refusal, Version, Waits, Wire};
 use crate::base::{AbsPath, Error, ErrorKind, Result, ServerName, SetName, SshKeyId};
@@ -16,6 +16,10 @@ use crate::state::inbox::{From, Inbox, Told, Wanted, What, new_id};
 use crate::state::turn::will_be_served;
 use crate::state::{Offer, Offers, Spread, Standing, Store, share};
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A peer that goes on may be silent this long: its hooks run while the connection waits for its report.
+const EACH: Duration = Duration::from_secs(15 * 60);
 
 /// How many sets a peer may bring that this host does not want, before it is told to stop.
 const MOST_REPORTED: usize = 100_000;
@@ -61,6 +65,7 @@ impl Gate<'_> {
     /// Kind `Peer`: the connection broke, or the peer does not keep to the protocol.
     pub fn serve<L: Link>(&self, wire: &mut Wire<L>) -> Result<()> {
         wire.greet_back(&Hello::of(&self.fleet.me, self.fleet.spec_hash))?;
+        wire.link().wait_each(EACH);
         loop {
             let Some(message) = wire.hear()? else { return Ok(()) };
             tracing::debug!(peer = %self.peer.server.name, request = message.name(), "asked");
@@ -142,10 +147,7 @@ impl Gate<'_> {
     /// Takes what a host below says of itself and those below it, or a part of that, which is one of no more than there are servers.
     fn report<L: Link>(&self, wire: &mut Wire<L>, part: Option<u32>, servers: Vec<Standing>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Report)?;
-        if let Some(other) = servers.iter().find(|told| !may_speak_of(self.fleet, self.peer.server, &told.server)) {
-            let cause = format!("may not report on {}: it is not below it in this host's spec", other.server);
-            return Err(Error::new(ErrorKind::Peer, self.peer.server.name.to_string(), cause));
-        }
+        servers.iter().try_for_each(|told| may_say(self.fleet, self.peer.server, told))?;
         if part.is_some_and(|number| number as usize > self.fleet.below(&self.peer.server.name).count()) {
             let cause = "its report has more parts than there are servers to be told of";
             return Err(Error::new(ErrorKind::Peer, self.peer.server.name.to_string(), cause));

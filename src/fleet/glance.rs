@@ -1,6 +1,6 @@
 //! What is known of the servers below, without taking anything: the records, and what still lies in the inbox.
 
-use super::may::{identify, may_speak_of};
+use super::may::{identify, may_say};
 use crate::base::{AbsPath, Error, ErrorKind, Result, ServerName};
 use crate::host::Dir;
 use crate::spec::fleet::Fleet;
@@ -32,10 +32,7 @@ pub fn known(fleet: &Fleet, dir: &Dir, at: &AbsPath) -> (BTreeMap<ServerName, Pe
 
 fn hear(fleet: &Fleet, told: Told, known: &mut BTreeMap<ServerName, Peer>) -> Result<()> {
     let peer = identify(fleet, &told.from.peer, told.from.key)?;
-    if let Some(other) = told.servers.iter().find(|standing| !may_speak_of(fleet, peer.server, &standing.server)) {
-        let cause = format!("reports on {}, which is not below it", other.server);
-        return Err(Error::new(ErrorKind::Peer, peer.server.name.to_string(), cause));
-    }
+    told.servers.iter().try_for_each(|standing| may_say(fleet, peer.server, standing))?;
     for standing in told.servers {
         let name = standing.server.clone();
         known.entry(name.clone()).or_insert_with(|| Peer::unknown(name)).hear(standing, told.at);

@@ -3,7 +3,7 @@
 use crate::base::{Error, ErrorKind, Result, ServerName, SetName, SshKeyId};
 use crate::spec::Desired;
 use crate::spec::fleet::{Delivery, Fleet, Server, Via};
-use crate::state::Offer;
+use crate::state::{Offer, Standing};
 
 /// What a peer asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,22 @@ pub fn may_have(desired: &Desired, fleet: &Fleet, peer: &Server, set: &SetName, 
     is_current && fleet.is_entitled(&peer.name, entry) && !offer.is_revoked(&desired.revoked)
 }
 
-/// Whether `peer` may speak of `server`: itself, or one below it.
-pub fn may_speak_of(fleet: &Fleet, peer: &Server, server: &ServerName) -> bool {
-    peer.name == *server || fleet.below(&peer.name).any(|below| below.name == *server)
+/// No server has more sets than this to tell of, nor hooks.
+const MOST_TOLD: usize = 20_000;
+/// Nor errors.
+const MOST_ERRORS: usize = 1_000;
+
+/// Whether `peer` may say this: of itself, or of one below it, and no more than there can be.
+///
+/// # Errors
+/// Kind `Peer`.
+pub fn may_say(fleet: &Fleet, peer: &Server, told: &Standing) -> Result<()> {
+    let wrong = |cause: String| Err(Error::new(ErrorKind::Peer, peer.name.to_string(), cause));
+    if peer.name != told.server && !fleet.is_below(&told.server, &peer.name) {
+        return wrong(format!("may not report on {}: it is not below it in this host's spec", told.server));
+    }
+    if told.sets.len() > MOST_TOLD || told.hooks.len() > MOST_TOLD || told.errors.len() > MOST_ERRORS {
+        return wrong(format!("reports more of {} than there can be", told.server));
+    }
+    Ok(())
 }

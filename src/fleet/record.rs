@@ -3,7 +3,7 @@
 use super::contact::Said;
 use super::deliver::{Newest, Served};
 use super::due::{Due, Wanted, is_in_step, is_set_in_step, served, wanted};
-use super::may::{identify, may_speak_of};
+use super::may::{identify, may_say};
 use super::rollout::Known;
 use crate::base::{AbsPath, Error, ErrorKind, Result};
 use crate::host::{Dir, clock};
@@ -122,10 +122,7 @@ impl<'a> Records<'a> {
     fn hear(&self, told: Told) -> Result<()> {
         let peer = identify(self.fleet, &told.from.peer, told.from.key)?;
         for standing in told.servers {
-            if !may_speak_of(self.fleet, peer.server, &standing.server) {
-                let cause = format!("reports on {}, which is not below it", standing.server);
-                return Err(Error::new(ErrorKind::Peer, peer.server.name.to_string(), cause));
-            }
+            may_say(self.fleet, peer.server, &standing)?;
             self.note(standing, told.at)?;
         }
         Ok(())
@@ -356,6 +353,7 @@ fn failed_there(server: &Server, peer: &Peer, wanted: &Wanted<'_>) -> Option<Err
             Level::Stored => return wrong(format!("{set} is not installed there yet")),
             Level::Installed => {
                 let hook = standing.hooks.first().map(|hook| format!(": {}: {}", hook.name, hook.last)).unwrap_or_default();
+                let hook = hook.trim_end_matches(": ");
                 return wrong(format!("{set} is installed there, but a hook has not succeeded{hook}"));
             }
             Level::Held | Level::Done if known.digest != offer.digest && known.level == Level::Done => {

@@ -14,22 +14,33 @@ use crate::host;
 use crate::host::ssh::Connection;
 use frame::Frame;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 /// A stream to another host.
 pub trait Link: Read + Write {
     /// Whether the other side has hung up. Nothing is read.
     fn is_gone(&mut self) -> bool;
+    /// From now on each single step may take this long.
+    fn wait_each(&mut self, each: Duration);
 }
 
 impl Link for host::link::Link {
     fn is_gone(&mut self) -> bool {
         host::link::Link::is_gone(self)
     }
+
+    fn wait_each(&mut self, each: Duration) {
+        host::link::Link::wait_each(self, each);
+    }
 }
 
 impl Link for Connection {
     fn is_gone(&mut self) -> bool {
         self.link().is_gone()
+    }
+
+    fn wait_each(&mut self, each: Duration) {
+        self.link().wait_each(each);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::spec::Limits;
 use crate::state::{HookStanding, Level, SetStanding, Spread, Standing};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 /// A far end that has said all it will say, and hears everything.
 pub struct Both {
@@ -43,6 +44,8 @@ impl Link for Both {
     fn is_gone(&mut self) -> bool {
         false
     }
+
+    fn wait_each(&mut self, _: Duration) {}
 }
 
 /// A wire whose far end says `bytes`.
