@@ -52,7 +52,7 @@ impl Run {
 fn run(host: &Host, playbook: &str, options: &str) -> Run {
     host.write("/srv/run.yml", playbook);
     let command =
-        format!("ANSIBLE_NOCOLOR=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i localhost, -c local {options} /srv/run.yml 2>&1");
+        format!("ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i localhost, -c local {options} /srv/run.yml 2>&1");
     let output = host.output(&command);
     Run { succeeded: output.status.success(), text: String::from_utf8_lossy(&output.stdout).into_owned() }
 }
@@ -165,7 +165,7 @@ fn a_fleet_is_brought_up_by_one_playbook_and_renewed() {
         mgmt.run(&format!("echo '{line}' >>~/.ssh/known_hosts"));
     }
     let first = issue(mgmt, LIVE);
-    let playbook = "cd /srv/roles/certsync/examples/fleet && ANSIBLE_NOCOLOR=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i inventory.ini site.yml 2>&1";
+    let playbook = "cd /srv/roles/certsync/examples/fleet && ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i inventory.ini site.yml 2>&1";
     let recap = |text: &str| text.lines().filter(|line| line.contains("changed=")).map(str::to_owned).collect::<Vec<_>>();
     let text = mgmt.run(playbook);
     assert!(recap(&text).len() == 3, "{text}");

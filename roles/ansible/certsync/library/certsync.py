@@ -1,0 +1,296 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Ansible module: makes a host what its certsync spec says."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+---
+module: certsync
+short_description: Make a host what its certsync spec says
+version_added: "0.1.0"
+description:
+  - Runs C(certsync apply) and tells what it did; in check mode C(certsync plan), which changes nothing.
+  - With O(content), the spec is validated, written, and applied. In check mode the plan is made for the new content, not for the file that is there.
+  - What is shown is certsync's own difference. It holds no byte of a private key, so C(no_log) is not needed.
+options:
+  spec:
+    description: The spec file on the host. Relative paths in it start in its folder.
+    type: path
+    default: /etc/certsync/certsync.yaml
+  content:
+    description:
+      - What the spec file is to hold. It replaces the file only if C(certsync validate) finds nothing wrong with it.
+      - Without it, the file that is there is applied.
+    type: str
+  owner:
+    description: Who owns the spec file, where O(content) is given.
+    type: str
+    default: root
+  group:
+    description: The group of the spec file, where O(content) is given.
+    type: str
+    default: root
+  apply:
+    description: V(false) writes the spec and applies nothing.
+    type: bool
+    default: true
+  local:
+    description:
+      - Leave other hosts alone, so that one that is down does not make this one fail. Delivery belongs to the schedule and to the hook of the ACME client.
+      - An upstream that cannot be reached is a warning then.
+    type: bool
+    default: true
+  name:
+    description: The name of this host in the spec. By default certsync finds it by the host name.
+    type: str
+  state_dir:
+    description: Where certsync keeps what it did last. By default certsync's own.
+    type: path
+  executable:
+    description: The program, a path or a name to be searched for.
+    type: str
+    default: certsync
+  retry:
+    description: Try again what a failing check of a service took back, though nothing has changed since.
+    type: bool
+    default: false
+  verify_content:
+    description: Read every file, even where its time stamps say that nothing changed.
+    type: bool
+    default: false
+  accept:
+    description: Waive one refusal for this run, as C(SET=WORD), such as C(example.com=older).
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+    description: Shows what would be done, and changes nothing.
+  diff_mode:
+    support: full
+    description: The spec file, and every installed file as certsync describes it.
+  platform:
+    platforms: posix
+    support: full
+    description: Linux.
+author:
+  - the certsync maintainers
+"""
+
+EXAMPLES = r"""
+- name: Apply the spec that is there
+  certsync:
+
+- name: Write the spec and apply it
+  certsync:
+    content: "{{ certsync_spec | to_nice_yaml(indent=2, sort_keys=false) }}"
+    group: certsync
+
+- name: A replacement from another authority is dated earlier than the certificate it replaces
+  certsync:
+    accept: [example.com=older]
+"""
+
+RETURN = r"""
+report:
+  description: What C(certsync apply --format json), or C(certsync plan --format json) in check mode, has told. C(certsync schema report) describes it.
+  returned: when certsync has run
+  type: dict
+spec_changed:
+  description: Whether the spec file was, or in check mode would be, written.
+  returned: always
+  type: bool
+"""
+
+import json
+import os
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.text.converters import to_bytes, to_native
+
+SPEC_MODE = "0640"
+
+
+class Certsync:
+    """One run of the module."""
+
+    def __init__(self, module):
+        self.module = module
+        self.params = module.params
+        self.program = module.get_bin_path(self.params["executable"])
+        self.diff = []
+        self.result = {"changed": False, "spec_changed": False}
+
+    def fail(self, msg):
+        self.module.fail_json(msg=msg, diff=self.diff, **self.result)
+
+    def run(self, command, arguments, stdin=None):
+        line = [self.program, command] + arguments
+        for option, value in (("--as", self.params["name"]), ("--state-dir", self.params["state_dir"])):
+            if value:
+                line += [option, value]
+        return self.module.run_command(line, data=stdin, binary_data=stdin is not None)
+
+    def read_spec(self):
+        try:
+            with open(self.params["spec"], "rb") as spec:
+                return spec.read()
+        except (IOError, OSError) as error:
+            if os.path.lexists(self.params["spec"]):
+                self.fail("%s: %s" % (self.params["spec"], to_native(error.strerror)))
+            return None
+
+    def from_stdin(self):
+        """What makes plan and validate read the new spec as if it were there already."""
+        return ["-", "--at", self.params["spec"]]
+
+    def write_spec(self):
+        """Writes the spec where it is not what is asked for; what it is to hold in any case."""
+        content = self.params["content"]
+        if content is None:
+            return None
+        content = to_bytes(content)
+        former = self.read_spec()
+        if former != content:
+            self.validate(content)
+            self.result["changed"] = self.result["spec_changed"] = True
+            text = to_native(former) if former is not None else ""
+            self.diff.append(
+                {"before": text, "after": to_native(content), "before_header": self.params["spec"], "after_header": self.params["spec"]}
+            )
+            if not self.module.check_mode:
+                self.replace(content)
+        self.own_spec()
+        return content
+
+    def validate(self, content):
+        if self.program is None:
+            return
+        status, dummy, stderr = self.run("validate", self.from_stdin(), content)
+        if status != 0:
+            self.fail(stderr.strip() or "certsync validate ended with status %d" % status)
+
+    def replace(self, content):
+        folder = os.path.dirname(self.params["spec"])
+        try:
+            handle, temporary = tempfile.mkstemp(prefix=".certsync.yaml.", dir=folder)
+            self.module.add_cleanup_file(temporary)
+            with os.fdopen(handle, "wb") as new:
+                new.write(content)
+        except (IOError, OSError) as error:
+            self.fail("%s: %s" % (folder, to_native(error.strerror)))
+        # The right owner and mode before it stands where certsync reads it.
+        attributes = self.attributes(temporary)
+        self.module.set_fs_attributes_if_different(attributes, False)
+        self.module.atomic_move(temporary, self.params["spec"])
+
+    def attributes(self, path):
+        return self.module.load_file_common_arguments(
+            {"path": path, "owner": self.params["owner"], "group": self.params["group"], "mode": SPEC_MODE}
+        )
+
+    def own_spec(self):
+        if os.path.exists(self.params["spec"]):
+            changed = self.module.set_fs_attributes_if_different(self.attributes(self.params["spec"]), False)
+            self.result["changed"] = self.result["changed"] or changed
+
+    def options(self):
+        options = ["--format", "json", "--detailed-exitcode"]
+        for name in ("retry", "verify_content"):
+            if self.params[name]:
+                options.append("--" + name.replace("_", "-"))
+        for accepted in self.params["accept"]:
+            options += ["--accept", accepted]
+        return options
+
+    def apply(self, content):
+        if self.module.check_mode:
+            place = [self.params["spec"]] if content is None else self.from_stdin()
+            status, stdout, stderr = self.run("plan", self.options() + place, content)
+        else:
+            local = ["--local"] if self.params["local"] else []
+            status, stdout, stderr = self.run("apply", self.options() + local + [self.params["spec"]])
+        try:
+            report = json.loads(stdout)
+        except ValueError:
+            # It could not begin: a faulty spec, no rights, another run that does not end.
+            self.fail(stderr.strip() or "certsync ended with status %d and said nothing" % status)
+        self.tell(report)
+
+    def tell(self, report):
+        self.result["report"] = report
+        self.result["changed"] = self.result["changed"] or report["changed"]
+        for one in report["sets"]:
+            for install in one["installs"]:
+                for change in install["diff"]:
+                    path = os.path.normpath(os.path.join(install["dest"], change["path"]))
+                    header = "%s (%s)" % (path, one["reason"] or install["result"])
+                    self.diff.append(
+                        {"before": change["before"] or "", "after": change["after"] or "", "before_header": header, "after_header": header}
+                    )
+            for warning in one.get("warnings", []):
+                self.module.warn("%s: %s" % (one["name"], warning))
+        for warning in report.get("warnings", []):
+            self.module.warn(warning)
+        errors = list(self.errors(report))
+        serious = [error for error in errors if not self.is_forgiven(error)]
+        for error in errors:
+            if error not in serious:
+                self.module.warn(words(error))
+        if serious or (report["failed"] and not errors):
+            self.fail("\n".join(words(error) for error in serious) or "certsync has failed")
+
+    def errors(self, report):
+        seen = []
+        for error in report["errors"] + [one["error"] for one in report["sets"] if one["error"]]:
+            if error not in seen:
+                seen.append(error)
+                yield error
+
+    def is_forgiven(self, error):
+        """A plan asks the host above, as an apply that leaves others alone does: that it does not answer is no fault of this host."""
+        return self.module.check_mode and self.params["local"] and error["kind"] == "upstream"
+
+
+def words(error):
+    text = "%s: %s" % (error["subject"], error["cause"])
+    return "%s (%s)" % (text, error["hint"]) if error["hint"] else text
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "spec": {"type": "path", "default": "/etc/certsync/certsync.yaml"},
+            "content": {"type": "str"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "apply": {"type": "bool", "default": True},
+            "local": {"type": "bool", "default": True},
+            "name": {"type": "str"},
+            "state_dir": {"type": "path"},
+            "executable": {"type": "str", "default": "certsync"},
+            "retry": {"type": "bool", "default": False},
+            "verify_content": {"type": "bool", "default": False},
+            "accept": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    certsync = Certsync(module)
+    if certsync.program is None and not module.check_mode:
+        module.fail_json(msg="%s is not installed" % module.params["executable"])
+    content = certsync.write_spec()
+    if certsync.program is None:
+        # On a bare host nothing can be planned: all of it would be new.
+        module.exit_json(msg="certsync is not installed yet", diff=certsync.diff, **dict(certsync.result, changed=True))
+    if module.params["apply"]:
+        certsync.apply(content)
+    module.exit_json(diff=certsync.diff, **certsync.result)
+
+
+if __name__ == "__main__":
+    main()
