@@ -51,8 +51,9 @@ impl Run {
 /// Runs a playbook on the host itself.
 fn run(host: &Host, playbook: &str, options: &str) -> Run {
     host.write("/srv/run.yml", playbook);
-    let command =
-        format!("ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i localhost, -c local {options} /srv/run.yml 2>&1");
+    let command = format!(
+        "ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i localhost, -c local {options} /srv/run.yml 2>&1"
+    );
     let output = host.output(&command);
     Run { succeeded: output.status.success(), text: String::from_utf8_lossy(&output.stdout).into_owned() }
 }
