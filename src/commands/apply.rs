@@ -1,7 +1,7 @@
 //! `certsync apply`.
 
 use super::Stop;
-use super::options::ApplyOptions;
+use super::options::{ApplyOptions, Caller};
 use super::session::desired;
 use super::turns::{Requests, Wish, in_turn, serve};
 use crate::base::{Error, ErrorKind, Result, ServerName};
@@ -22,7 +22,10 @@ pub fn apply(options: &ApplyOptions) -> std::result::Result<Report, Stop> {
         place: &options.place,
         judging: &options.judging,
         whole: true,
-        requests: Requests::Served,
+        requests: match options.caller {
+            Caller::Operator => Requests::Served,
+            Caller::Gate => Requests::Only,
+        },
         request: None,
         patience: options.run.lock_timeout,
         others: options.run.others,

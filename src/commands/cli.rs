@@ -253,6 +253,9 @@ pub struct ApplyArgs {
     /// Go on above a revision that lies far in the future: a clock was wrong
     #[arg(long)]
     pub new_revisions: bool,
+    /// Leave at once where nobody has asked for a run: how a gate calls it
+    #[arg(long, hide = true)]
+    pub if_requested: bool,
 }
 
 /// `certsync validate`.

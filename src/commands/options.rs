@@ -133,6 +133,18 @@ pub struct ApplyOptions {
     pub run: RunOptions,
     /// How it is passed on.
     pub passing: super::pass_on::Passing,
+    /// Who calls it.
+    pub caller: Caller,
+}
+
+/// Who calls apply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody who wants a run.
+    #[default]
+    Operator,
+    /// A gate, for a request that another run may have served when its turn comes.
+    Gate,
 }
 
 /// What every command that changes the host takes.

@@ -5,7 +5,7 @@ use super::cli::{
 };
 use super::exit::{Exit, of_report};
 use super::options::{
-    ApplyOptions, ContentCheck, DeployHookOptions, FromAbove, Judging, Others, Place, PlanOptions, RemoveOptions, Returned,
+    ApplyOptions, Caller, ContentCheck, DeployHookOptions, FromAbove, Judging, Others, Place, PlanOptions, RemoveOptions, Returned,
     RollbackOptions, RollbackTo, RunOptions, StateChoice, TriggerOptions,
 };
 use super::output::{Output, print_error};
@@ -52,7 +52,8 @@ pub(super) fn apply(global: &GlobalArgs, args: &ApplyArgs, output: &Output) -> R
             future: if args.new_revisions { Future::GoOn } else { Future::Stop },
             rollout: if args.now { RolloutChoice::Ignored } else { RolloutChoice::AsSpec },
         };
-        super::apply(&ApplyOptions { place, judging: judging(&args.judge), run: run(global, args.lock), passing })
+        let caller = if args.if_requested { Caller::Gate } else { Caller::Operator };
+        super::apply(&ApplyOptions { place, judging: judging(&args.judge), run: run(global, args.lock), passing, caller })
     })
 }
 

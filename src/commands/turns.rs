@@ -50,6 +50,8 @@ pub(super) enum Requests {
     Served,
     /// It does its own work alone.
     Left,
+    /// It is there for them alone: where another run has served them all, it does nothing.
+    Only,
 }
 
 /// Which turn of a command it is.
@@ -76,6 +78,9 @@ pub(super) fn in_turn(
     work: impl FnOnce(&mut Session, Scope) -> std::result::Result<Done, Stop>,
 ) -> std::result::Result<Option<Report>, Stop> {
     let Some((dir, turn)) = first_turn(wish)? else { return Ok(None) };
+    if wish.requests == Requests::Only && !is_asked_for(&dir)? {
+        return Ok(None);
+    }
     let mut total = settled(wish, one_turn(wish, &dir, (Which::First, wish.judging), work), turn);
     // What was asked for once is done.
     let judging = Judging { content: wish.judging.content, ..Judging::default() };
@@ -133,6 +138,11 @@ fn first_turn(wish: &Wish<'_>) -> std::result::Result<Option<(Dir, TurnGuard)>, 
     }
 }
 
+/// Whether somebody has left a request that nobody has served yet. To be asked by whoever has the turn.
+fn is_asked_for(dir: &Dir) -> crate::base::Result<bool> {
+    Ok(!requests::read(dir)?.is_empty() || Inbox::open(dir)?.is_some_and(|inbox| inbox.is_waiting()))
+}
+
 /// An error about a lock file with the file's whole path.
 fn in_full(wish: &Wish<'_>, error: Error) -> Error {
     if error.subject.ends_with(".lock") { Error { subject: format!("{}/{}", wish.place.state_dir, error.subject), ..error } } else { error }
@@ -153,7 +163,7 @@ fn one_turn(
     let asked = read.iter().map(|(_, request)| request.scope.clone()).chain(from_inbox).reduce(Scope::and);
     // What comes from other hosts is taken only where everything is looked at afterwards: what is recorded must not be left uninstalled.
     let all = match (which, wish.requests) {
-        (Which::First, Requests::Served) => wish.whole || asked == Some(Scope::All),
+        (Which::First, Requests::Served | Requests::Only) => wish.whole || asked == Some(Scope::All),
         (Which::First, Requests::Left) => false,
         (Which::Further, _) => asked == Some(Scope::All),
     };

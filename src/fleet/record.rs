@@ -202,7 +202,12 @@ impl<'a> Records<'a> {
                         error = Some(failed);
                     }
                 }
-                error = error.or_else(|| unwanted.into_iter().next().map(|unwanted| unwanted.error));
+                if let Some(unwanted) = unwanted.into_iter().next() {
+                    // It stays known until the server takes the set, or is to have it no more.
+                    let mut peer = self.of(server);
+                    peer.fail(TroubleKind::Refused, &unwanted.error, now);
+                    error = error.or(self.peers.keep(&server.public_keys, &peer).err()).or(Some(unwanted.error));
+                }
                 result = ServerResult::Done;
             }
             Ok((Said::Signalled | Said::Later, unwanted)) => {

@@ -69,7 +69,12 @@ impl Runner {
 
     /// Starts a run and does not wait for it; whether somebody else must take what lies in the inbox is not known then.
     pub fn start(&self) -> Option<Background> {
-        match start(&self.program, &self.arguments("apply")) {
+        let mut arguments = self.arguments("apply");
+        // What the rule for sudo allows has no such word.
+        if self.is_ours() {
+            arguments.push("--if-requested".into());
+        }
+        match start(&self.program, &arguments) {
             Ok(started) => Some(started),
             Err(error) => {
                 tracing::warn!("{}: cannot be started: {error}", self.program.display());

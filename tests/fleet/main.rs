@@ -8,6 +8,7 @@ mod bare;
 mod bare_cut;
 mod bare_others;
 mod broken;
+mod cable;
 mod faults;
 mod first;
 mod further_turn;

@@ -198,8 +198,12 @@ fn a_set_that_the_receiver_s_spec_lacks_is_told_and_stops_nothing_else() {
     let said = mgmt.certsync(&["apply"]);
     assert_eq!(installed(web1), certificate, "{said:?}");
     assert!(said.status == Some(1) && said.stderr.contains("more") && said.stderr.contains("spec"), "{said:?}");
+    let known = mgmt.certsync(&["status", "--fleet"]).ok();
+    assert!(known.contains("refused to be served since"), "{known}");
     assert!(!web1.path("more-live").exists() && !web1.path("state/store/more").exists());
     fleet.tell_one(web1);
     mgmt.certsync(&["apply"]).ok();
     assert_eq!(web1.read("more-live/cert.pem"), certificate);
+    let known = mgmt.certsync(&["status", "--fleet"]).ok();
+    assert!(!known.contains("refused"), "{known}");
 }
