@@ -223,7 +223,8 @@ fn what_a_killed_run_left_for_its_hook_is_swept_and_nothing_else() -> Result<(),
     let later = (start.parse::<u64>()? + 1).to_string();
     let gone = [make([namespace, "2147483647", start], "changes.json")?, make([namespace, pid, &later], "changes.json")?];
     let elsewhere = make(["1", pid, &later], "changes.json")?;
-    let others = make([namespace, "2147483646", start], "something")?;
+    // Not a name that certsync gives.
+    let others = make(["of", "somebody", "else"], "something")?;
     let again = TemporaryFile::new(b"{}", &me());
     let there = |path: &std::path::PathBuf| path.exists();
     let seen = (gone.iter().any(there), there(&elsewhere), others.join("something").exists(), file.path().as_path().exists());
