@@ -191,7 +191,8 @@ impl<'a> Records<'a> {
     pub fn keep(&self, served: Served<'_>, offers: &Offers, index: &mut Index) -> ServerReport {
         let Served { server, wanted: hash, said, took } = served;
         let before = index.get(&server.name).map(|known| known.wanted);
-        let had_all = is_in_step(server, &wanted(self.desired, self.fleet, server, offers), &self.of(server));
+        let meant = wanted(self.desired, self.fleet, server, offers);
+        let had_all = is_in_step(server, &meant, &self.of(server));
         let now = clock::unix_seconds();
         let mut error = None;
         let mut result = ServerResult::Waiting;
@@ -230,7 +231,7 @@ impl<'a> Records<'a> {
         }
         let peer = self.of(server);
         // What it was offered may be newer than what this run began with.
-        let newest = if wanted(self.desired, self.fleet, server, offers).hash == hash { None } else { self.newest.offers().ok() };
+        let newest = if meant.hash == hash { None } else { self.newest.offers().ok() };
         let offers = newest.as_deref().unwrap_or(offers);
         let wanted = wanted(self.desired, self.fleet, server, offers);
         if result == ServerResult::Done {

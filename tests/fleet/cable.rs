@@ -13,17 +13,8 @@ servers:
 certs:
   example.com: { source: /etc/letsencrypt/live/example.com, targets: [edge, web], install: /srv/live }
 ";
+const LIVE: &str = "/etc/letsencrypt/live/example.com";
 const INSTALLED: &str = "cat /srv/live/cert.pem";
-
-fn renew(hosts: &Hosts) -> String {
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = rcgen::CertificateParams::new(vec!["example.com".to_owned()]).and_then(|params| params.self_signed(&key));
-    let certificate = certificate.expect("a certificate").pem();
-    let live = "/etc/letsencrypt/live/example.com";
-    hosts.host("mgmt").write(&format!("{live}/cert.pem"), &certificate);
-    hosts.host("mgmt").write(&format!("{live}/privkey.pem"), &key.serialize_pem());
-    certificate
-}
 
 #[test]
 fn a_tier_without_its_cable_is_named_and_has_everything_once_it_is_plugged_in() {
@@ -42,12 +33,12 @@ fn a_tier_without_its_cable_is_named_and_has_everything_once_it_is_plugged_in() 
         hosts.host(name).output("certsync apply -q");
     }
     let (mgmt, edge, web) = (hosts.host("mgmt"), hosts.host("edge"), hosts.host("web"));
-    let first = renew(&hosts);
+    let first = mgmt.issue(LIVE);
     mgmt.run("certsync apply && certsync trigger --wait hub");
     assert_eq!([edge.run(INSTALLED), web.run(INSTALLED)], [first.clone(), first.clone()]);
 
     hosts.set_link("hub", Link::Down);
-    let second = renew(&hosts);
+    let second = mgmt.issue(LIVE);
     let said = mgmt.output("certsync apply 2>&1");
     let text = String::from_utf8_lossy(&said.stdout);
     assert!(!said.status.success() && text.contains("hub     unreachable"), "{text}");

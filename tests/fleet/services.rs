@@ -42,11 +42,7 @@ fn a_path_unit_has_applied_what_an_unprivileged_gate_got() {
     }
     web1.run("certsync apply -q && systemctl daemon-reload && systemctl enable -q --now certsync-inbox.path");
     for _ in 0..2 {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let certificate = rcgen::CertificateParams::new(vec!["www.example.com".to_owned()]).and_then(|params| params.self_signed(&key));
-        let certificate = certificate.expect("a certificate").pem();
-        mgmt.write("/etc/letsencrypt/live/www.example.com/cert.pem", &certificate);
-        mgmt.write("/etc/letsencrypt/live/www.example.com/privkey.pem", &key.serialize_pem());
+        let certificate = mgmt.issue("/etc/letsencrypt/live/www.example.com");
         let said = mgmt.run("certsync apply");
         assert!(said.contains("servers: 1 done"), "{said}{}", web1.run("journalctl --no-pager -u 'certsync*'"));
         assert_eq!(web1.run("cat /etc/nginx/tls/cert.pem"), certificate);

@@ -204,6 +204,17 @@ impl Host {
         assert!(tar.wait().expect("its status").success() && unpacked.success(), "{to}");
     }
 
+    /// Puts a new certificate and its key into a folder there; the certificate.
+    pub fn issue(&self, folder: &str) -> String {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = rcgen::CertificateParams::new(vec!["www.example.com".to_owned()]).and_then(|params| params.self_signed(&key));
+        let certificate = certificate.expect("a certificate").pem();
+        self.write(&format!("{folder}/cert.pem"), &certificate);
+        self.write(&format!("{folder}/fullchain.pem"), &certificate);
+        self.write(&format!("{folder}/privkey.pem"), &key.serialize_pem());
+        certificate
+    }
+
     /// Writes a file there, 0644.
     pub fn write(&self, path: &str, text: &str) {
         let mut shell = self.shell("mkdir -p \"$(dirname \"$0\")\" && cat >\"$0\"");

@@ -1,7 +1,7 @@
 //! The Ansible role.
 
 use crate::hosts::{Host, Hosts};
-use crate::{assert_no_key, is_left_out, issue, top, tree};
+use crate::{assert_no_key, is_left_out, top, tree};
 use std::net::Ipv4Addr;
 
 const LIVE: &str = "/etc/letsencrypt/live/www.example.com";
@@ -71,7 +71,7 @@ fn a_bare_host_is_brought_up_kept_and_left_again() {
     let mut hosts = Hosts::new();
     control(&mut hosts, "web1", [10, 0, 0, 11].into());
     let host = hosts.host("web1");
-    let first = issue(host, LIVE);
+    let first = host.issue(LIVE);
     let site = play(&spec(", group: ssl"), "");
     let before = tree(host);
     let dry = run(host, &play(&spec(""), ""), "--check --diff").ok();
@@ -99,7 +99,7 @@ fn a_bare_host_is_brought_up_kept_and_left_again() {
     assert_eq!((next.changed(), tree(host)), (1, before));
 
     // A renewal between two runs: one change, one hook.
-    let second = issue(host, LIVE);
+    let second = host.issue(LIVE);
     let renewed = run(host, &site, "--diff").ok();
     assert_eq!((renewed.changed(), host.run(&format!("cat {DEST}/cert.pem"))), (1, second.clone()), "{}", renewed.text);
     assert!(renewed.text.contains("(renewed)"), "{}", renewed.text);
@@ -120,7 +120,7 @@ fn a_mistake_is_told_in_certsync_s_words_and_replaces_nothing() {
     let mut hosts = Hosts::new();
     control(&mut hosts, "web1", [10, 0, 0, 11].into());
     let host = hosts.host("web1");
-    let first = issue(host, LIVE);
+    let first = host.issue(LIVE);
     run(host, &play(&spec(""), ""), "").ok();
     let good = host.run("cat /etc/certsync/certsync.yaml");
     for (attributes, words) in
@@ -165,7 +165,7 @@ fn a_fleet_is_brought_up_by_one_playbook_and_renewed() {
         let line = format!("{} {}", host.address, known.trim());
         mgmt.run(&format!("echo '{line}' >>~/.ssh/known_hosts"));
     }
-    let first = issue(mgmt, LIVE);
+    let first = mgmt.issue(LIVE);
     let playbook = "cd /srv/roles/certsync/examples/fleet && ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i inventory.ini site.yml 2>&1";
     let recap = |text: &str| text.lines().filter(|line| line.contains("changed=")).map(str::to_owned).collect::<Vec<_>>();
     let text = mgmt.run(playbook);
@@ -177,7 +177,7 @@ fn a_fleet_is_brought_up_by_one_playbook_and_renewed() {
     }
     let text = mgmt.run(playbook);
     assert!(recap(&text).iter().all(|line| line.contains("changed=0")), "{text}");
-    let second = issue(mgmt, LIVE);
+    let second = mgmt.issue(LIVE);
     let hook = "/etc/letsencrypt/renewal-hooks/deploy/certsync";
     mgmt.run(&format!("RENEWED_LINEAGE={LIVE} RENEWED_DOMAINS=www.example.com {hook}"));
     for name in ["web1", "web2"] {

@@ -23,17 +23,6 @@ fn is_left_out(test: &str, programs: &[&str]) -> bool {
     why.is_some()
 }
 
-/// Puts a new certificate and its key into a folder of a host; the certificate.
-fn issue(host: &Host, folder: &str) -> String {
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = rcgen::CertificateParams::new(vec!["www.example.com".to_owned()]).and_then(|params| params.self_signed(&key));
-    let certificate = certificate.expect("a certificate").pem();
-    host.write(&format!("{folder}/cert.pem"), &certificate);
-    host.write(&format!("{folder}/fullchain.pem"), &certificate);
-    host.write(&format!("{folder}/privkey.pem"), &key.serialize_pem());
-    certificate
-}
-
 /// Everything below the folders that a wrapper may touch, with owners, modes, times of change and contents.
 fn tree(host: &Host) -> String {
     host.run("find /etc /usr/bin /var/lib/certsync /srv/certsync /var/spool/cron -printf '%p %U:%G %m %s %T@ %l\\n' 2>/dev/null | sort")
