@@ -1,0 +1,128 @@
+# @summary Brings TLS certificates to a host with certsync
+#
+# Installs the program, makes its account, writes the spec, lets in the hosts that the spec names, schedules certsync and applies the spec.
+# Delivery to other hosts belongs to the schedule and the hook of the ACME client, so that a host that is down does not make another one's
+# run fail.
+#
+# The private half of the host's key pair is made on the host and never leaves it; the fact `certsync.public_key` tells the public one.
+#
+# @example One certificate set from certbot for nginx, on the host itself
+#   class { 'certsync':
+#     gate => false,
+#     spec => {
+#       'version' => 1,
+#       'hooks'   => { 'nginx' => { 'check' => ['nginx', '-t'], 'run' => ['systemctl', 'try-reload-or-restart', 'nginx'] } },
+#       'certs'   => {
+#         'www.example.com' => {
+#           'source'  => '/etc/letsencrypt/live/www.example.com',
+#           'install' => { 'dest' => '/etc/nginx/tls', 'hooks' => ['nginx'] },
+#         },
+#       },
+#     },
+#   }
+#
+# @example All of it from Hiera
+#   include certsync
+#
+# @param ensure
+#   With `absent`, all that the class made is taken away; installed certificates and the groups of `reader_groups` stay in place.
+# @param binary
+#   A certsync program to be copied to `path`: a path on the host, or a URL such as `puppet:///modules/profile/certsync`. Takes precedence
+#   over `package`.
+# @param package
+#   The name of a package that has certsync. With neither, `path` is expected to be there.
+# @param package_ensure
+#   The state or the version of the package, as the resource `package` has it.
+# @param path
+#   Where the program is on the host.
+# @param version
+#   The version that is asked for, as `certsync --version` tells it. A host with another one fails before anything else is changed.
+# @param user
+#   The account that other hosts log in to. It is `user` of the servers in the spec.
+# @param group
+#   Its group, which may read the spec. It is `gate_group` in the spec.
+# @param home
+#   The home of the account.
+# @param reader_groups
+#   Groups that installed files belong to, each with the users that are to be in it, beside those that are.
+# @param spec
+#   The spec, as a structure. It replaces the file only if `certsync validate` finds nothing wrong with it. Without it, the file is left to
+#   others.
+# @param spec_path
+#   Where the spec is on the host.
+# @param state_dir
+#   Where certsync keeps what it did last.
+# @param server_name
+#   The name of the host in the spec. By default certsync finds it by the host name.
+# @param show_diff
+#   Whether the differences of the spec and of what is installed may be logged, where Puppet's own `show_diff` is on. They hold no byte of a private key.
+# @param gate
+#   Whether other hosts may log in, each with the key and to the extent that the spec says. Only where the spec has `servers`.
+# @param sshd_config
+#   The file that tells sshd to ask certsync whether a key may come in.
+# @param sshd_reload
+#   The command that has sshd read its configuration anew.
+# @param privilege
+#   How what the account got is applied by root. With `none`, by the next scheduled run.
+# @param known_hosts
+#   A known_hosts file that is to have the host keys of the spec, for other programs. certsync itself needs none.
+# @param scheduler
+#   What runs certsync again and again.
+# @param interval
+#   Minutes between two runs.
+# @param splay
+#   A run waits a time below this one that is fixed by the host's name.
+# @param certbot_hook
+#   On the origin. `post` runs certsync once after certbot has renewed anything, `deploy` once for each certificate.
+# @param apply
+#   `false` makes everything ready and applies nothing.
+# @param accept
+#   Refusals that are waived, as `SET=WORD`, such as `example.com=older`.
+class certsync (
+  Enum['present', 'absent'] $ensure,
+  Certsync::Path $path,
+  String[1] $package_ensure,
+  Certsync::Name $user,
+  Certsync::Name $group,
+  Certsync::Path $home,
+  Hash[Certsync::Name, Array[Certsync::Name]] $reader_groups,
+  Certsync::Path $spec_path,
+  Certsync::Path $state_dir,
+  Boolean $show_diff,
+  Boolean $gate,
+  Certsync::Path $sshd_config,
+  Array[String[1], 1] $sshd_reload,
+  Enum['sudo', 'path_unit', 'none'] $privilege,
+  Enum['cron', 'timer', 'none'] $scheduler,
+  Integer[1, 60] $interval,
+  Certsync::Duration $splay,
+  Enum['none', 'post', 'deploy'] $certbot_hook,
+  Boolean $apply,
+  Array[Certsync::Waiver] $accept,
+  Optional[Certsync::Source] $binary = undef,
+  Optional[String[1]] $package = undef,
+  Optional[String[1]] $version = undef,
+  Optional[Hash[String[1], Data, 1]] $spec = undef,
+  Optional[Certsync::Name] $server_name = undef,
+  Optional[Certsync::Path] $known_hosts = undef,
+) {
+  # What every command line of this host ends in.
+  $as = $server_name ? { undef => '', default => " --as ${server_name}" }
+  $place = "--state-dir ${state_dir}${as} ${spec_path}"
+
+  if $ensure == 'absent' {
+    contain certsync::absent
+  } else {
+    contain certsync::install
+    contain certsync::config
+    contain certsync::keys
+    contain certsync::schedule
+    contain certsync::apply
+
+    Class['certsync::install']
+    -> Class['certsync::config']
+    -> Class['certsync::keys']
+    -> Class['certsync::apply']
+    -> Class['certsync::schedule']
+  }
+}
