@@ -55,7 +55,8 @@
 # @param server_name
 #   The name of the host in the spec. By default certsync finds it by the host name.
 # @param show_diff
-#   Whether the differences of the spec and of what is installed may be logged, where Puppet's own `show_diff` is on. They hold no byte of a private key.
+#   Whether the differences of the spec and of what is installed may be logged, where Puppet's own `show_diff` is on. They hold no byte of a
+#   private key.
 # @param gate
 #   Whether other hosts may log in, each with the key and to the extent that the spec says. Only where the spec has `servers`.
 # @param sshd_config
