@@ -272,7 +272,14 @@ fn the_manual_has_a_page_for_each_command() {
 /// With `CERTSYNC_REGENERATE=1` the files are written anew.
 #[test]
 fn the_schema_files_are_what_the_program_prints() {
-    for (what, name) in [(SchemaOf::Spec, "spec"), (SchemaOf::State, "state"), (SchemaOf::Plan, "plan"), (SchemaOf::Report, "report")] {
+    for (what, name) in [
+        (SchemaOf::Spec, "spec"),
+        (SchemaOf::State, "state"),
+        (SchemaOf::Plan, "plan"),
+        (SchemaOf::Report, "report"),
+        (SchemaOf::Status, "status"),
+        (SchemaOf::FleetStatus, "fleet-status"),
+    ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
         let schema = schema_of(what);
         if std::env::var_os("CERTSYNC_REGENERATE").is_some_and(|value| value == "1") {

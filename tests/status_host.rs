@@ -43,6 +43,32 @@ fn everything(root: &Path) -> BTreeMap<String, (u64, i64, i64)> {
     found
 }
 
+/// The keys of the value are those that the schema has for it, no less and no more.
+fn assert_fits(value: &serde_json::Value, schema: &serde_json::Value) {
+    let keys = |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    let mut required: Vec<_> = schema["required"].as_array().expect("an array").iter().filter_map(|key| key.as_str()).collect();
+    required.sort_unstable();
+    assert_eq!(keys(value), required);
+    assert_eq!(keys(value), keys(&schema["properties"]));
+}
+
+#[test]
+fn the_answer_is_what_the_schema_says_and_names_this_host() {
+    let site = site();
+    let status = site.call(&["status", "--format", "json"]).json;
+    assert_eq!(status["server"], serde_json::Value::Null);
+    let schema: serde_json::Value = serde_json::from_str(include_str!("../schema/status.schema.json")).expect("json");
+    assert_fits(&status, &schema);
+    assert_fits(&status["installs"][0], &schema["$defs"]["InstallStatus"]);
+    site.spec(
+        &SPEC
+            .replace("certs:", "servers: { hub: { address: hub.test } }\ncerts:")
+            .replace("{ source", "{ targets: all, origin: hub, source"),
+    );
+    let status = site.call(&["status", "--as", "hub", "--format", "json"]).ends(0).json;
+    assert_eq!(status["server"], "hub");
+}
+
 #[test]
 fn a_healthy_host() {
     let site = site();

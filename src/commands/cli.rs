@@ -381,6 +381,10 @@ pub enum SchemaOf {
     Plan,
     /// The answer of `apply --format json`, and of rollback, remove and deploy-hook.
     Report,
+    /// The answer of `status --format json`.
+    Status,
+    /// The answer of `status --fleet --format json`.
+    FleetStatus,
 }
 
 /// `certsync completions`.

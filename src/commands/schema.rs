@@ -7,6 +7,8 @@ use super::output::Output;
 use crate::plan::Report;
 use crate::spec;
 use crate::state::State;
+use crate::status::StatusReport;
+use crate::status::fleet::FleetStatus;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -26,6 +28,13 @@ pub fn schema_of(what: SchemaOf) -> String {
         SchemaOf::Report => titled::<Report>(
             "certsync report",
             "The answer of `apply`, `rollback`, `remove` and `deploy-hook` with `--format json`: what was done.",
+        ),
+        SchemaOf::Status => {
+            titled::<StatusReport>("certsync status", "The answer of `certsync status --format json`: how this host stands.")
+        }
+        SchemaOf::FleetStatus => titled::<FleetStatus>(
+            "certsync fleet status",
+            "The answer of `certsync status --fleet --format json`: how every server below this host stands.",
         ),
     };
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();

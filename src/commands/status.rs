@@ -41,7 +41,7 @@ pub fn status(options: &StatusOptions) -> Result<StatusReport, Stop> {
     Ok(status_of(
         &session.state,
         Inputs {
-            server: None,
+            server: session.desired.fleet.as_ref().map(|fleet| fleet.me.to_string()),
             now: session.now,
             last_run,
             last_success,

@@ -3,6 +3,7 @@
 use super::{Level, Standing};
 use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Mode, Result, ServerName, SshKey, printable};
 use crate::host::{Dir, Durability, write_atomic};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -30,7 +31,7 @@ pub struct Peer {
 }
 
 /// Why a server could not be served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trouble {
     /// What kind.
     pub kind: TroubleKind,
@@ -45,7 +46,7 @@ pub struct Trouble {
 }
 
 /// What kind of trouble.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TroubleKind {
     /// It did not answer.

@@ -94,7 +94,7 @@ impl Level {
 }
 
 /// A hook that is not content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookStanding {
     /// Its name.
     pub name: HookName,

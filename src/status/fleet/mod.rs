@@ -13,11 +13,12 @@ pub use table::table;
 use crate::base::{Digest, Error, KeyFingerprint, ServerName, SetName, printable_json};
 use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::{HookStanding, Level, Offers, Peer, SetStanding, Trouble};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The whole answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FleetStatus {
     /// The version of certsync.
     pub certsync: String,
@@ -34,7 +35,7 @@ pub struct FleetStatus {
 }
 
 /// One server.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ServerStatus {
     /// Its name in the spec.
     pub name: ServerName,
@@ -61,7 +62,7 @@ pub struct ServerStatus {
 }
 
 /// One set on one server.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FleetSet {
     /// The set.
     pub set: SetName,
@@ -88,7 +89,7 @@ pub struct FleetSet {
 }
 
 /// What a server has of what it should have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Has {
     /// All of it.
