@@ -33,6 +33,14 @@ options:
     description: The group of the spec file, where O(content) is given.
     type: str
     default: root
+  directory_mode:
+    description:
+      - The mode of the folder of the spec file, where O(content) is given. It is made where it is missing, and has the owner and the group of the file.
+      - It has to be a folder of the spec's own, so not one that lies directly below the root directory. By default the folder is left as it is.
+    type: raw
+  version:
+    description: The version that the program is to have. With another one the module fails before it does anything.
+    type: str
   apply:
     description: V(false) writes the spec and applies nothing.
     type: bool
@@ -90,6 +98,11 @@ EXAMPLES = r"""
     content: "{{ certsync_spec | to_nice_yaml(indent=2, sort_keys=false) }}"
     group: certsync
 
+- name: Only see whether the program is the one that is meant
+  certsync:
+    version: 0.1.0
+    apply: false
+
 - name: A replacement from another authority is dated earlier than the certificate it replaces
   certsync:
     accept: [example.com=older]
@@ -106,6 +119,7 @@ spec_changed:
   type: bool
 """
 
+import grp
 import json
 import os
 import tempfile
@@ -128,6 +142,18 @@ class Certsync:
 
     def fail(self, msg):
         self.module.fail_json(msg=msg, diff=self.diff, **self.result)
+
+    def check_version(self):
+        """Fails where the program is not the one that is asked for."""
+        asked = self.params["version"]
+        if not asked or self.program is None:
+            return
+        status, stdout, stderr = self.module.run_command([self.program, "--version"])
+        told = stdout.split()
+        if status != 0 or len(told) < 2:
+            self.fail("%s does not tell its version: %s" % (self.program, (stderr or stdout).strip()))
+        if told[1] != asked:
+            self.fail("%s is version %s, but version %s is asked for" % (self.program, told[1], asked))
 
     def run(self, command, arguments, stdin=None):
         line = [self.program, command] + arguments
@@ -158,6 +184,7 @@ class Certsync:
         former = self.read_spec()
         if former != content:
             self.validate(content)
+            self.own_folder()
             self.result["changed"] = self.result["spec_changed"] = True
             text = to_native(former) if former is not None else ""
             self.diff.append(
@@ -165,7 +192,9 @@ class Certsync:
             )
             if not self.module.check_mode:
                 self.replace(content)
-        self.own_spec()
+        else:
+            self.own_folder()
+        self.own(self.params["spec"], SPEC_MODE)
         return content
 
     def validate(self, content):
@@ -185,19 +214,43 @@ class Certsync:
         except (IOError, OSError) as error:
             self.fail("%s: %s" % (folder, to_native(error.strerror)))
         # The right owner and mode before it stands where certsync reads it.
-        attributes = self.attributes(temporary)
-        self.module.set_fs_attributes_if_different(attributes, False)
+        self.module.set_fs_attributes_if_different(self.attributes(temporary, SPEC_MODE), False)
         self.module.atomic_move(temporary, self.params["spec"])
 
-    def attributes(self, path):
-        return self.module.load_file_common_arguments(
-            {"path": path, "owner": self.params["owner"], "group": self.params["group"], "mode": SPEC_MODE}
-        )
+    def own_folder(self):
+        mode = self.params["directory_mode"]
+        folder = os.path.dirname(self.params["spec"])
+        if mode is None:
+            return
+        if os.path.dirname(folder) == "/":
+            self.fail("%s: the spec needs a folder of its own, such as /etc/certsync, since others are not to read it" % self.params["spec"])
+        if not os.path.isdir(folder):
+            self.result["changed"] = True
+            if not self.module.check_mode:
+                os.makedirs(folder, 0o700)
+        self.own(folder, mode)
 
-    def own_spec(self):
-        if os.path.exists(self.params["spec"]):
-            changed = self.module.set_fs_attributes_if_different(self.attributes(self.params["spec"]), False)
-            self.result["changed"] = self.result["changed"] or changed
+    def own(self, path, mode):
+        """Owner, group and mode, where it is there."""
+        if not os.path.exists(path):
+            return
+        try:
+            changed = self.module.check_mode and not self.has_group()
+            changed = changed or self.module.set_fs_attributes_if_different(self.attributes(path, mode), False)
+        except (IOError, OSError) as error:
+            self.fail("%s: %s" % (path, to_native(error.strerror)))
+        self.result["changed"] = self.result["changed"] or changed
+
+    def has_group(self):
+        """A dry run has not made it."""
+        group = self.params["group"]
+        try:
+            return group.isdigit() or bool(grp.getgrnam(group))
+        except KeyError:
+            return False
+
+    def attributes(self, path, mode):
+        return self.module.load_file_common_arguments({"path": path, "owner": self.params["owner"], "group": self.params["group"], "mode": mode})
 
     def options(self):
         options = ["--format", "json", "--detailed-exitcode"]
@@ -269,6 +322,8 @@ def main():
             "content": {"type": "str"},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
+            "directory_mode": {"type": "raw"},
+            "version": {"type": "str"},
             "apply": {"type": "bool", "default": True},
             "local": {"type": "bool", "default": True},
             "name": {"type": "str"},
@@ -283,6 +338,7 @@ def main():
     certsync = Certsync(module)
     if certsync.program is None and not module.check_mode:
         module.fail_json(msg="%s is not installed" % module.params["executable"])
+    certsync.check_version()
     content = certsync.write_spec()
     if certsync.program is None:
         # On a bare host nothing can be planned: all of it would be new.

@@ -13,6 +13,7 @@ short_description: This host's own SSH key for certsync
 version_added: "0.1.0"
 description:
   - Makes the key pair by which this host logs in to others, where there is none yet, and tells its public half.
+  - The public half becomes the fact RV(ansible_facts.certsync_public_key) of the host.
   - The private half is made on the host and never leaves it.
 options:
   state_dir:
@@ -27,6 +28,9 @@ attributes:
   check_mode:
     support: full
     description: Makes no key. Where there is none yet, RV(public_key) is empty.
+  facts:
+    support: full
+    description: The public half.
   diff_mode:
     support: none
     description: There is nothing to be shown.
@@ -49,6 +53,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ansible_facts:
+  description: Facts of the host.
+  returned: always
+  type: dict
+  contains:
+    certsync_public_key:
+      description: The same as RV(public_key).
+      type: str
 public_key:
   description: The public half, as it stands in C(public_key) of a server in the spec.
   returned: always
@@ -72,12 +84,16 @@ def main():
     state_dir = module.params["state_dir"]
     missing = not os.path.lexists(os.path.join(state_dir, "keys", "id_ed25519"))
     if missing and module.check_mode:
-        module.exit_json(changed=True, public_key="")
+        tell(module, True, "")
     program = module.get_bin_path(module.params["executable"], required=True)
     status, stdout, stderr = module.run_command([program, "keygen", "--quiet", "--state-dir", state_dir])
     if status != 0:
         module.fail_json(msg=stderr.strip() or "certsync keygen ended with status %d" % status)
-    module.exit_json(changed=missing, public_key=stdout.strip())
+    tell(module, missing, stdout.strip())
+
+
+def tell(module, changed, key):
+    module.exit_json(changed=changed, public_key=key, ansible_facts={"certsync_public_key": key})
 
 
 if __name__ == "__main__":
