@@ -67,7 +67,7 @@ impl Served<'_> {
     pub fn untaken(&self) -> Option<Error> {
         matches!(self.said, Ok((Said::Later, _))).then(|| {
             Error::new(ErrorKind::Peer, self.server.name.to_string(), "has been told, but no run there has begun: its next one takes it")
-                .hint("where its gate is not root, a rule for sudo or a path unit starts a run at once")
+                .hint("where its gate is not root, a rule for sudo or a path unit starts a run at once; docs/fleet.md has both, word for word")
         })
     }
 }

@@ -159,8 +159,7 @@ impl Gate<'_> {
         }
         // The hosts above want to know as well; nobody waits for that.
         if self.fleet.upstreams().next().is_some() {
-            inbox.leave_request(&Wanted { from: self.from(), what: What::Report, id: new_id() })?;
-            self.start();
+            self.ask_for_a_run(&inbox, What::Report)?;
         }
         wire.send(&Message::Noted)
     }
@@ -244,18 +243,20 @@ impl Gate<'_> {
         }
     }
 
-    /// Starts a run for the request that was left, unless one waits for its turn that will see it. Who may not look at the lock starts one.
-    fn start(&self) {
+    /// Leaves a request and starts a run for it, unless one waits for its turn that will see it. Who may not look at the lock starts one.
+    fn ask_for_a_run(&self, inbox: &Inbox<'_>, what: What) -> Result<()> {
+        let wanted = Wanted { from: self.from(), what, id: new_id() };
+        inbox.leave_request(&wanted)?;
         if !(self.runner.is_ours() && will_be_served(self.dir)) {
-            self.runner.start();
+            self.runner.start(&wanted.id);
         }
+        Ok(())
     }
 
     /// Starts a run and does not wait for it.
     fn trigger<L: Link>(&self, wire: &mut Wire<L>) -> Result<()> {
         check(self.fleet, self.peer, Ask::Trigger)?;
-        self.inbox()?.leave_request(&Wanted { from: self.from(), what: What::Trigger, id: new_id() })?;
-        self.start();
+        self.ask_for_a_run(&self.inbox()?, What::Trigger)?;
         wire.send(&Message::Triggered)
     }
 

@@ -1,4 +1,4 @@
-//! Who runs apply for a gate: the gate itself where it runs as the user who owns the state directory, otherwise sudo by its one rule, or
+//! Who runs apply for a gate: the gate itself where it runs as the user who owns the state directory, otherwise sudo by its rule, or
 //! whoever watches the inbox (a systemd path unit, a timer).
 
 use crate::base::{AbsPath, Error, ErrorKind, Result};
@@ -7,7 +7,7 @@ use crate::host::lock::is_held;
 use crate::host::{Dir, users};
 use crate::state::Standing;
 use crate::state::answers::{Answer, answered};
-use crate::state::inbox::{Inbox, Wanted};
+use crate::state::inbox::{Inbox, Wanted, request_at};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -22,14 +22,28 @@ pub const DELIVERING: &str = "deliver.lock";
 /// No peer waits longer.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// The last word of a run that a gate starts: it leaves where another run has served the request. So many signals make few runs.
+const IF_REQUESTED: &str = "--if-requested";
+/// The last word of a plan with what a host above brings.
+const BROUGHT: &str = "--brought";
+
 /// How apply is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runner {
-    program: PathBuf,
-    /// What stands before the command.
-    before: Vec<OsString>,
-    /// What stands behind it.
+    certsync: PathBuf,
+    through: Through,
+    state_dir: AbsPath,
+    /// What stands behind the command.
     behind: Vec<OsString>,
+}
+
+/// Who starts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Through {
+    /// The gate: it is the same user.
+    Itself,
+    /// sudo, as root.
+    Sudo,
 }
 
 /// What came of asking for a run.
@@ -47,37 +61,41 @@ impl Runner {
         let mut behind: Vec<OsString> = vec!["--format".into(), "json".into(), "--state-dir".into(), state_dir.as_str().into()];
         behind.extend(name.into_iter().flat_map(|name| ["--as".into(), name.into()]));
         behind.push(spec.as_str().into());
-        if users::running_user().uid == owner {
-            return Runner { program: certsync.to_owned(), before: Vec::new(), behind };
-        }
-        Runner { program: "sudo".into(), before: vec!["-n".into(), "--".into(), certsync.into()], behind }
+        let through = if users::running_user().uid == owner { Through::Itself } else { Through::Sudo };
+        Runner { certsync: certsync.to_owned(), through, state_dir: state_dir.clone(), behind }
     }
 
     /// Whether apply is run by this same user.
     pub fn is_ours(&self) -> bool {
-        self.before.is_empty()
+        self.through == Through::Itself
     }
 
-    fn arguments(&self, command: &str) -> Vec<OsString> {
-        self.before.iter().cloned().chain([OsString::from(command)]).chain(self.behind.iter().cloned()).collect()
+    fn line(&self, command: &str, last: &[&str]) -> Vec<OsString> {
+        let first = [self.certsync.clone().into_os_string(), command.into()].into_iter();
+        first.chain(self.behind.iter().cloned()).chain(last.iter().map(OsString::from)).collect()
     }
 
     /// The command lines that rules of sudo have to allow: to apply, and to plan.
     pub fn command_lines(&self) -> [Vec<OsString>; 2] {
-        [self.arguments("apply"), self.plan_line()].map(|mut line| line.split_off(self.before.len().saturating_sub(1)))
+        [self.line("apply", &[IF_REQUESTED]), self.line("plan", &[BROUGHT])]
     }
 
-    /// Starts a run and does not wait for it; whether somebody else must take what lies in the inbox is not known then.
-    pub fn start(&self) -> Option<Background> {
-        let mut arguments = self.arguments("apply");
-        // What the rule for sudo allows has no such word.
-        if self.is_ours() {
-            arguments.push("--if-requested".into());
-        }
-        match start(&self.program, &arguments) {
+    /// Starts a run for the request of this name and does not wait for it; whether somebody else must take what lies in the inbox is not
+    /// known then.
+    pub fn start(&self, id: &str) -> Option<Background> {
+        let (program, arguments) = match self.through {
+            Through::Itself => (self.certsync.as_path(), self.line("apply", &[IF_REQUESTED]).split_off(1)),
+            Through::Sudo => {
+                // A rule of before has not the last word. sudo has logged that it refused the new one; what came is applied all the same.
+                let script = format!("sudo -n -- \"$@\" {IF_REQUESTED} || {{ test -e \"$0\" && sudo -n -- \"$@\"; }}");
+                let words = [OsString::from("-c"), script.into(), request_at(&self.state_dir, id).into()].into_iter();
+                (Path::new("/bin/sh"), words.chain(self.line("apply", &[])).collect())
+            }
+        };
+        match start(program, &arguments) {
             Ok(started) => Some(started),
             Err(error) => {
-                tracing::warn!("{}: cannot be started: {error}", self.program.display());
+                tracing::warn!("{}: cannot be started: {error}", program.display());
                 None
             }
         }
@@ -90,7 +108,7 @@ impl Runner {
     /// # Errors
     /// Kind `State`: the inbox cannot be read; kind `Peer`: the run there ended without an answer.
     pub fn run_and_wait(&self, dir: &Dir, wanted: &Wanted, patience: Duration, mut is_gone: impl FnMut() -> bool) -> Result<Asked> {
-        let mut started = self.start();
+        let mut started = self.start(&wanted.id);
         let begun = Instant::now();
         let mut untaken_since = None;
         while begun.elapsed() < LONGEST && !is_gone() {
@@ -134,7 +152,10 @@ impl Runner {
     /// # Errors
     /// Kind `Permission`: it cannot be started.
     pub fn plan(&self) -> Result<Answering> {
-        Answering::start(&self.program, &self.plan_line()).map_err(|error| cannot_plan(error.to_string()))
+        let before: &[&str] = if self.is_ours() { &[] } else { &["sudo", "-n", "--"] };
+        let mut line = before.iter().map(OsString::from).chain(self.line("plan", &[BROUGHT]));
+        let program = PathBuf::from(line.next().unwrap_or_default());
+        Answering::start(&program, &line.collect::<Vec<_>>()).map_err(|error| cannot_plan(error.to_string()))
     }
 
     /// The answer of one that was told all.
@@ -144,12 +165,6 @@ impl Runner {
     pub fn planned(started: Answering, most: u64) -> Result<Vec<u8>> {
         let json = started.answer(most).map_err(|error| cannot_plan(error.to_string()))?;
         if json.iter().all(u8::is_ascii_whitespace) { Err(cannot_plan("may not be run by the gate".into())) } else { Ok(json) }
-    }
-
-    fn plan_line(&self) -> Vec<OsString> {
-        let mut line = self.arguments("plan");
-        line.push("--brought".into());
-        line
     }
 }
 
@@ -165,7 +180,7 @@ fn cannot_plan(cause: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Runner};
+    use super::{Asked, Runner, Through};
     use crate::base::{AbsPath, ContentHash, Error, ErrorKind, Result, ServerName, SshKeyId};
     use crate::host::users;
     use crate::state::Standing;
@@ -185,7 +200,8 @@ mod tests {
             let key: SshKeyId = key.parse().unwrap_or_else(|error| unreachable!("{key}: {error}"));
             let from = From { peer: name("mgmt"), key };
             let wanted = Wanted { from, what: What::TriggerTree, id: "0123456789abcdef".into() };
-            let ended = Runner { program: "true".into(), before: Vec::new(), behind: Vec::new() };
+            let nowhere = "/nowhere".parse().unwrap_or_else(|error| unreachable!("{error}"));
+            let ended = Runner { certsync: "true".into(), through: Through::Itself, state_dir: nowhere, behind: Vec::new() };
             let told = |whole, servers: &[Standing]| answer(dir, &wanted.id, Answer::new(whole, servers.to_vec()));
             let below = Standing {
                 server: name("edge1"),

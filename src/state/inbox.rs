@@ -7,17 +7,19 @@
 use super::Standing;
 use super::requests::{ABANDONED, is_unfinished};
 use super::share::INBOX;
-use crate::base::{Error, ErrorKind, Result, ServerName, SshKeyId, escape};
+use crate::base::{AbsPath, Error, ErrorKind, Result, ServerName, SshKeyId, escape};
 use crate::host::{Dir, Durability, Entry, Kind, Stat, Stream, clock, unique};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 
+/// Before the name of a request.
+const REQUEST: &str = "request-";
 /// Before the name of a report that is being taken.
 const TAKEN: &str = "taken-";
 /// How the names of all that a gate leaves begin.
-const RESERVED: [&str; 4] = ["push-", "request-", "report-", TAKEN];
+const RESERVED: [&str; 4] = ["push-", REQUEST, "report-", TAKEN];
 /// Where refused files go, as evidence.
 const REFUSED: &str = "refused";
 /// So many of them are kept.
@@ -93,6 +95,11 @@ pub fn new_id() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
+/// Where the request of this name lies in the inbox of a state directory, as long as nobody has served it.
+pub fn request_at(state_dir: &AbsPath, id: &str) -> String {
+    format!("{state_dir}/{INBOX}/{REQUEST}{id}")
+}
+
 fn failed(error: &io::Error) -> Error {
     let failed = Error::io(ErrorKind::State, "the inbox of the state directory", error);
     match error.kind() {
@@ -142,7 +149,7 @@ impl<'a> Inbox<'a> {
     /// # Errors
     /// Kind `State`.
     pub fn leave_request(&self, wanted: &Wanted) -> Result<()> {
-        self.leave(&format!("request-{}", wanted.id), wanted)
+        self.leave(&format!("{REQUEST}{}", wanted.id), wanted)
     }
 
     /// Leaves a report in the place of the peer's former one, on disk when this returns; where it is too long, in parts, each by its number.
@@ -164,12 +171,12 @@ impl<'a> Inbox<'a> {
 
     /// Whether something waits that asks for a run. A folder that cannot be read counts as one, so that the next run meets the error.
     pub fn is_waiting(&self) -> bool {
-        self.names(&["push-", "request-"]).map_or(true, |names| !names.is_empty())
+        self.names(&["push-", REQUEST]).map_or(true, |names| !names.is_empty())
     }
 
     /// Whether the request still waits. Can be told without the right to list.
     pub fn holds_request(&self, id: &str) -> bool {
-        self.folder.stat_at(OsStr::new(&format!("request-{id}"))).is_ok_and(|found| found.is_some())
+        self.folder.stat_at(OsStr::new(&format!("{REQUEST}{id}"))).is_ok_and(|found| found.is_some())
     }
 
     fn names(&self, prefixes: &[&str]) -> io::Result<Vec<String>> {
@@ -212,7 +219,7 @@ impl<'a> Inbox<'a> {
     /// # Errors
     /// Kind `State`.
     pub fn requests(&self) -> Result<Vec<(String, Option<Wanted>)>> {
-        let names = self.names(&["request-"]).map_err(|error| failed(&error))?;
+        let names = self.names(&[REQUEST]).map_err(|error| failed(&error))?;
         Ok(names.into_iter().map(|name| (name.clone(), self.read(&name))).collect())
     }
 

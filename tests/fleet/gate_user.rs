@@ -12,6 +12,31 @@ fn can_read(node: &Node, path: &str) -> bool {
     command.output().expect("it runs").status.success()
 }
 
+/// The rules of `docs/fleet.md` as they are for this node: to apply, and to plan.
+pub fn rules(node: &Node) -> [String; 2] {
+    [("apply", "--if-requested"), ("plan", "--brought")].map(|(command, last)| {
+        let name = &node.name;
+        format!("certsync ALL=(root) NOPASSWD: /opt/certsync {command} --format json --state-dir /srv/state --as {name} /srv/certsync.yaml {last}\n")
+    })
+}
+
+/// Has sudo on the node these rules besides Debian's defaults, and no others, whatever the machine has.
+pub fn sudo_has(node: &Node, rules: &[String]) {
+    node.write("sudoers", &format!("Defaults env_reset, use_pty\nroot ALL=(ALL:ALL) ALL\n{}", rules.concat()));
+    let mount = "chmod 0440 /srv/sudoers; visudo -cf /srv/sudoers; mount --bind /srv/sudoers /etc/sudoers";
+    let done = node.inside("sh").args(["-euc", mount]).output().expect("it runs");
+    assert!(done.status.success(), "{done:?}");
+}
+
+/// Whether sudo is here; if not, that is said.
+pub fn has_sudo() -> bool {
+    let missing = crate::hosts::lacking(&["sudo", "visudo"]);
+    if let Some(why) = &missing {
+        eprintln!("skipped: the rule of sudo: {why}");
+    }
+    missing.is_none()
+}
+
 #[test]
 fn an_unprivileged_gate_takes_a_push_and_sudo_or_the_next_run_applies_it() {
     needs_a_fleet!();
@@ -19,12 +44,9 @@ fn an_unprivileged_gate_takes_a_push_and_sudo_or_the_next_run_applies_it() {
     let fleet = Fleet::new(&servers, &certs("[web1]"));
     let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
     web1.certsync(&["apply"]);
-    let root = |command: &str| {
-        let done = web1.inside("sh").args(["-euc", command]).output().expect("it runs");
-        assert!(done.status.success(), "{done:?}");
-    };
-    // No rule yet, whatever the machine has.
-    root("echo 'root ALL=(ALL) ALL' > /srv/sudoers; chmod 0440 /srv/sudoers; mount --bind /srv/sudoers /etc/sudoers");
+    if has_sudo() {
+        sudo_has(web1, &[]);
+    }
     let first = renew(mgmt);
     let said = mgmt.certsync(&["apply"]);
     assert_eq!(installed(web1), "", "nobody applies it there: {said:?}");
@@ -35,13 +57,16 @@ fn an_unprivileged_gate_takes_a_push_and_sudo_or_the_next_run_applies_it() {
     assert_eq!(installed(web1), first);
     mgmt.certsync(&["apply"]);
 
-    if web1.inside("sh").args(["-c", "command -v sudo"]).output().expect("it runs").status.success() {
-        root("echo 'certsync ALL=(root) NOPASSWD: /opt/certsync apply *' >> /srv/sudoers");
-        let second = renew(mgmt);
-        mgmt.certsync(&["apply"]).ok();
-        assert_eq!(installed(web1), second);
-    } else {
-        eprintln!("skipped: the rule of sudo: sudo is not installed");
+    if has_sudo() {
+        let [rule, _] = rules(web1);
+        // As it was before.
+        let former = rule.replace(" --if-requested", "");
+        for rule in [rule, former] {
+            sudo_has(web1, std::slice::from_ref(&rule));
+            let next = renew(mgmt);
+            mgmt.certsync(&["apply"]).ok();
+            assert_eq!(installed(web1), next, "{rule}");
+        }
     }
     assert!(can_read(web1, "state/store/offers.json") && can_read(web1, "certsync.yaml"));
     for path in ["state/state.json", "state/keys/id_ed25519", "state/cache", "state/standing.json", "live/privkey.pem"] {

@@ -2,6 +2,7 @@
 
 use crate::broken::{fake, framed};
 use crate::first::renew;
+use crate::gate_user::{has_sudo, rules, sudo_has};
 use crate::needs_a_fleet;
 use crate::support::{Fleet, Node, server};
 use serde_json::{Value, json};
@@ -112,23 +113,22 @@ fn who_does_not_answer_or_may_not_plan_is_named() {
     let (mgmt, hub) = (fleet.node("mgmt"), fleet.node("hub"));
     fleet.node("plain").certsync(&["apply"]);
     renew(mgmt);
-    let no_sudo = "echo 'root ALL=(ALL) ALL' > /srv/sudoers; chmod 0440 /srv/sudoers; mount --bind /srv/sudoers /etc/sudoers";
-    let sudo = fleet.node("plain").inside("sh").args(["-euc", &format!("command -v sudo && {{ {no_sudo}; }}")]).output().expect("it runs");
+    let (plain, with_sudo) = (fleet.node("plain"), has_sudo());
+    let [to_apply, to_plan] = rules(plain);
+    if with_sudo {
+        sudo_has(plain, std::slice::from_ref(&to_apply));
+    }
     fake(hub, "exit 1");
     let answer = mgmt.certsync(&["plan", "--remote"]);
     assert_eq!(answer.status, Some(1), "{answer:?}");
     assert!(answer.stdout.contains("error: was not asked: hub, above it, did not answer\n"), "{answer:?}");
     assert!(answer.stdout.ends_with("servers: 2 unreachable, 1 failed\n"), "{answer:?}");
-    assert!(answer.stderr.contains("certsync plan: may not be run by the gate") || !sudo.status.success(), "{answer:?}");
+    assert!(answer.stderr.contains("certsync plan: may not be run by the gate") || !with_sudo, "{answer:?}");
     assert!(answer.stderr.contains("a second rule for sudo lets it"), "{answer:?}");
-    if sudo.status.success() {
-        let rule = "echo 'certsync ALL=(root) NOPASSWD: /opt/certsync plan --format json --state-dir /srv/state --as plain \
-                    /srv/certsync.yaml --brought' >> /srv/sudoers";
-        assert!(fleet.node("plain").inside("sh").args(["-euc", rule]).status().expect("it runs").success());
+    if with_sudo {
+        sudo_has(plain, &[to_apply, to_plan]);
         let (status, plan) = planned(mgmt, &["--limit", "plain"]);
         assert_eq!((status, results(&plan)), (Some(0), vec!["plain done".to_owned()]), "{plan:#}");
-    } else {
-        eprintln!("skipped: the rule of sudo: sudo is not installed");
     }
 }
 

@@ -31,7 +31,7 @@ Match User certsync
     AuthorizedKeysCommand /usr/bin/certsync authorized-keys --spec /etc/certsync/certsync.yaml --state-dir /var/lib/certsync --for-key %f
     AuthorizedKeysCommandUser certsync
 END
-echo 'certsync ALL=(root) NOPASSWD: /usr/bin/certsync apply --format json --state-dir /var/lib/certsync /etc/certsync/certsync.yaml' >/etc/sudoers.d/certsync
+echo 'certsync ALL=(root) NOPASSWD: /usr/bin/certsync apply --format json --state-dir /var/lib/certsync /etc/certsync/certsync.yaml --if-requested' >/etc/sudoers.d/certsync
 chmod 440 /etc/sudoers.d/certsync
 certsync keygen -q >/dev/null
 "#;

@@ -1,7 +1,9 @@
 //! Many signals at once, down two tiers.
 
 use crate::first::{certs, installed, renew};
+use crate::gate_user::{has_sudo, rules, sudo_has};
 use crate::needs_a_fleet;
+use crate::support::process::eventually;
 use crate::support::{Chance, Fleet, Node, server, whole_or};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +69,41 @@ fn many_signals_bring_the_last_version_everywhere_and_come_to_an_end() {
     eprintln!("conversations: {before:?}");
     // Ten of the renewals, ten signals, and none for its own sake; and no more runs than somebody asked for.
     assert!(before[2] <= 41 && before[0] <= before[1] + 2, "{before:?}");
+}
+
+#[test]
+fn many_signals_to_a_gate_that_is_not_root_make_few_runs() {
+    needs_a_fleet!();
+    if !has_sudo() {
+        return;
+    }
+    const SIGNALS: usize = 20;
+    let servers = [server("mgmt", "user: root"), server("web1", "upstream: mgmt, delivery: trigger, user: certsync")];
+    let certs = "hooks:\n  slow: { run: \"touch /srv/began; while test ! -e /srv/go; do sleep 0.05; done\", timeout: 10m }\n\
+        certs:\n  example.com: { source: /srv/source, targets: [web1], install: { dest: /srv/live, hooks: [slow] } }\n";
+    let fleet = Fleet::new(&servers, certs);
+    let (mgmt, web1) = (fleet.node("mgmt"), fleet.node("web1"));
+    web1.certsync(&["apply"]);
+    let [rule, _] = rules(web1);
+    sudo_has(web1, &[rule]);
+    renew(mgmt);
+    let before = conversations_of(mgmt, "web1");
+    mgmt.certsync(&["apply"]).ok();
+    eventually("web1 works", || web1.path("began").exists());
+    for _ in 0..SIGNALS {
+        mgmt.certsync(&["trigger"]).ok();
+    }
+    web1.write("go", "");
+    let is_waiting = || {
+        let left = std::fs::read_dir(web1.path("state/inbox")).expect("the inbox").flatten();
+        left.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("request-"))
+    };
+    eventually("every request is served", || !is_waiting());
+    let_be_quiet(&[mgmt, web1]);
+    // The one that worked, one for all that came meanwhile, and what each of them tells above.
+    let asked = conversations_of(mgmt, "web1") - before;
+    eprintln!("{SIGNALS} signals: asked above {asked} times");
+    assert!(asked <= 4, "{asked}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An example of `examples/` on nodes, and beside it, on the same nodes, the script that it replaces.
 
 use super::pairs::Pair;
+use crate::gate_user::{rules, sudo_has};
 use crate::support::node::OPERATOR;
 use crate::support::{Fleet, Node, Server, server};
 use std::collections::BTreeSet;
@@ -161,12 +162,8 @@ pub fn gate_through(node: &Node, program: &str) {
 
 /// The rule for sudo of `docs/fleet.md`, and no other.
 pub fn sudo_for(node: &Node) {
-    let rule = format!(
-        "root ALL=(ALL) ALL\ncertsync ALL=(root) NOPASSWD: /opt/certsync apply --format json --state-dir /srv/state --as {} /srv/certsync.yaml\n",
-        node.name
-    );
-    node.write("sudoers", &rule);
-    sh(node, "chmod 0440 /srv/sudoers; mount --bind /srv/sudoers /etc/sudoers");
+    let [rule, _] = rules(node);
+    sudo_has(node, &[rule]);
 }
 
 /// What somebody gets who has copied this key and asks for a command.
