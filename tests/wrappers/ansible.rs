@@ -166,7 +166,7 @@ fn a_fleet_is_brought_up_by_one_playbook_and_renewed() {
         mgmt.run(&format!("echo '{line}' >>~/.ssh/known_hosts"));
     }
     let first = mgmt.issue(LIVE);
-    let playbook = "cd /srv/roles/certsync/examples/fleet && ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i inventory.ini site.yml 2>&1";
+    let playbook = "cd /srv/roles/certsync/examples/fleet && ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 ANSIBLE_ROLES_PATH=/srv/roles ansible-playbook -i inventory.ini -e certsync_remote_plan=true site.yml 2>&1";
     let recap = |text: &str| text.lines().filter(|line| line.contains("changed=")).map(str::to_owned).collect::<Vec<_>>();
     let text = mgmt.run(playbook);
     assert!(recap(&text).len() == 3, "{text}");
@@ -178,6 +178,13 @@ fn a_fleet_is_brought_up_by_one_playbook_and_renewed() {
     let text = mgmt.run(playbook);
     assert!(recap(&text).iter().all(|line| line.contains("changed=0")), "{text}");
     let second = mgmt.issue(LIVE);
+    // Their gates are not root, and have the rules of the role.
+    let planned = mgmt.run("certsync plan --remote --color never");
+    for name in ["web1", "web2"] {
+        let own = planned.split(&format!("==> {name} <==\n")).nth(1).unwrap_or_else(|| panic!("{planned}"));
+        assert!(own.starts_with("www.example.com: to install (renewed)\n"), "{planned}");
+    }
+    assert!(planned.ends_with("servers: 2 to change\n"), "{planned}");
     let hook = "/etc/letsencrypt/renewal-hooks/deploy/certsync";
     mgmt.run(&format!("RENEWED_LINEAGE={LIVE} RENEWED_DOMAINS=www.example.com {hook}"));
     for name in ["web1", "web2"] {

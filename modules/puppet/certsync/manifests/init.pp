@@ -65,6 +65,8 @@
 #   The command that has sshd read its configuration anew.
 # @param privilege
 #   How what the account got is applied by root. With `none`, by the next scheduled run.
+# @param remote_plan
+#   Whether a host above may have this one plan (`certsync plan --remote`). With `privilege` `sudo` only; it adds a second rule.
 # @param known_hosts
 #   A known_hosts file that is to have the host keys of the spec, for other programs. certsync itself needs none.
 # @param scheduler
@@ -94,6 +96,7 @@ class certsync (
   Certsync::Path $sshd_config,
   Array[String[1], 1] $sshd_reload,
   Enum['sudo', 'path_unit', 'none'] $privilege,
+  Boolean $remote_plan,
   Enum['cron', 'timer', 'none'] $scheduler,
   Integer[1, 60] $interval,
   Certsync::Duration $splay,
