@@ -8,6 +8,7 @@ class certsync::apply {
       as         => $certsync::server_name,
       accept     => $certsync::accept,
       show_diff  => $certsync::show_diff,
+      timeout    => $certsync::apply_timeout,
     }
   }
 }

@@ -49,7 +49,7 @@
 #   The spec, as a structure. It replaces the file only if `certsync validate` finds nothing wrong with it. Without it, the file is left to
 #   others.
 # @param spec_path
-#   Where the spec is on the host.
+#   Where the spec is on the host, in a folder of its own.
 # @param state_dir
 #   Where certsync keeps what it did last.
 # @param server_name
@@ -72,13 +72,15 @@
 # @param scheduler
 #   What runs certsync again and again.
 # @param interval
-#   Minutes between two runs.
+#   Minutes between two runs: what an hour or a day is a multiple of.
 # @param splay
 #   A run waits a time below this one that is fixed by the host's name.
 # @param certbot_hook
 #   On the origin. `post` runs certsync once after certbot has renewed anything, `deploy` once for each certificate.
 # @param apply
 #   `false` makes everything ready and applies nothing.
+# @param apply_timeout
+#   How many seconds this run may take; 0 is without limit.
 # @param accept
 #   Refusals that are waived, as `SET=WORD`, such as `example.com=older`.
 class certsync (
@@ -89,7 +91,7 @@ class certsync (
   Certsync::Name $group,
   Certsync::Path $home,
   Hash[Certsync::Name, Array[Certsync::Name]] $reader_groups,
-  Certsync::Path $spec_path,
+  Certsync::Spec_path $spec_path,
   Certsync::Path $state_dir,
   Boolean $show_diff,
   Boolean $gate,
@@ -98,10 +100,11 @@ class certsync (
   Enum['sudo', 'path_unit', 'none'] $privilege,
   Boolean $remote_plan,
   Enum['cron', 'timer', 'none'] $scheduler,
-  Integer[1, 60] $interval,
+  Certsync::Interval $interval,
   Certsync::Duration $splay,
   Enum['none', 'post', 'deploy'] $certbot_hook,
   Boolean $apply,
+  Integer[0] $apply_timeout,
   Array[Certsync::Waiver] $accept,
   Optional[Certsync::Source] $binary = undef,
   Optional[String[1]] $package = undef,
