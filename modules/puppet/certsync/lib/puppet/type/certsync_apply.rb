@@ -88,7 +88,7 @@ Puppet::Type.newtype(:certsync_apply) do
     defaultto 'certsync'
 
     validate do |value|
-      next if value.is_a?(String) && (Puppet::Util.absolute_path?(value) || value.match?(%r{\A[^/\s-][^/]*\z}))
+      next if value.is_a?(String) && (Puppet::Util.absolute_path?(value) || value.match?(%r{\A[^/\s-][^/\s]*\z}))
 
       raise ArgumentError, "executable must be an absolute path or a name, not #{value.inspect}"
     end

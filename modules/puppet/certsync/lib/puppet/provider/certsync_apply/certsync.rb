@@ -129,7 +129,7 @@ Puppet::Type.type(:certsync_apply).provide(:certsync) do
     return report if report
 
     # It could not begin, or is no certsync at all.
-    why = run.stderr.strip.sub(%r{\Acertsync: error: }, '')
+    why = run.stderr.strip.sub(%r{\Acertsync: error: }, '').gsub(%r{[^[:print:]\n]}, '?')
     raise Puppet::Error, why.empty? ? "certsync #{command} ended with #{run.status} and said nothing that could be read" : why
   end
 
