@@ -53,7 +53,7 @@ describe 'certsync::to_yaml' do
     texts.each do |text|
       value = { 'a' => text, 'b' => [text, [text]] }
       # Ruby's own YAML takes this key for more than text even in quotes.
-      value[text] = { text => true } unless text == '<<'
+      value[text] = { text => true } unless text == '<<' || text.size > 200
       expect(YAML.safe_load(of(value))).to eq(value), text.inspect
     end
   end
@@ -75,6 +75,7 @@ describe 'certsync::to_yaml' do
     is_expected.to run.with_params('a' => :default).and_raise_error(%r{a: Symbol is nothing that a spec can hold})
     is_expected.to run.with_params('a' => 1.5).and_raise_error(%r{a: Float is nothing})
     is_expected.to run.with_params(nil => 1).and_raise_error(%r{the spec: a key is text})
+    is_expected.to run.with_params('x' * 201 => 1).and_raise_error(%r{the spec: a key has at most 200 characters: xxx})
     is_expected.to run.with_params('a').and_raise_error(%r{expects a Hash value})
     is_expected.to run.with_params(Puppet::Pops::Types::PSensitiveType::Sensitive.new({})).and_raise_error(%r{expects a Hash value})
   end

@@ -58,6 +58,8 @@ Puppet::Functions.create_function(:'certsync::to_yaml') do
 
   def of_key(key, path)
     refuse(path, "a key is text, not #{key.class.name.downcase}") unless key.is_a?(String) || key.is_a?(Integer)
+    # YAML looks no further for the colon.
+    refuse(path, "a key has at most 200 characters: #{key[0, 20]}…") if key.is_a?(String) && key.size > 200
     scalar(key, path)
   end
 
