@@ -10,7 +10,7 @@ say() { printf '== %s\n' "$*"; }
 
 # The programs that the end-to-end tests drive, as Debian names their packages.
 packages=(acl ansible-core certbot ca-certificates cron curl dehydrated dovecot-imapd e2fsprogs faketime g++ gcc haproxy iproute2 lego libc6-dev nginx-light openssh-client openssh-server openssl pebble postfix
-    postgresql python3-venv rsync ssl-cert strace sudo time util-linux)
+    postgresql puppet-agent puppet-lint puppet-strings python3-venv rsync ruby-rspec-puppet ssl-cert strace sudo time util-linux)
 
 # Installs what is missing; starts no service; never fails: a test that lacks a program says so itself.
 install_packages() {

@@ -5,6 +5,7 @@
 mod ansible;
 #[path = "../support/hosts.rs"]
 mod hosts;
+mod puppet_unit;
 
 use hosts::{Host, lacking};
 use std::path::Path;

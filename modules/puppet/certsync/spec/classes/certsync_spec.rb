@@ -89,7 +89,8 @@ describe 'certsync' do
   context 'with other names and places' do
     let(:params) do
       { user: 'ssl', group: 'sslgroup', home: '/home/ssl', spec: spec, spec_path: '/srv/ssl/spec.yaml', state_dir: '/srv/state', server_name: 'web1',
-        sshd_config: '/etc/ssh/other.conf', sshd_reload: ['true'], interval: 15, splay: '90s', accept: ['www.example.com=older'], show_diff: false }
+        sshd_config: '/etc/ssh/other.conf', sshd_reload: ['true'], interval: 15, splay: '90s', accept: ['www.example.com=older'], show_diff: false,
+        apply_timeout: 900 }
     end
     let(:place) { '--state-dir /srv/state --as web1 /srv/ssl/spec.yaml' }
 
@@ -110,7 +111,7 @@ describe 'certsync' do
     end
 
     it 'hands on what concerns this run' do
-      is_expected.to contain_certsync_apply('/srv/ssl/spec.yaml').with(state_dir: '/srv/state', as: 'web1', accept: ['www.example.com=older'], show_diff: false)
+      is_expected.to contain_certsync_apply('/srv/ssl/spec.yaml').with(state_dir: '/srv/state', as: 'web1', accept: ['www.example.com=older'], show_diff: false, timeout: 900)
     end
   end
 
@@ -165,6 +166,14 @@ describe 'certsync' do
     it { is_expected.to contain_file('/etc/systemd/system/certsync.timer').with_content(%r{^OnUnitInactiveSec=30min$}).that_notifies('Exec[certsync: systemd reads certsync anew]') }
     it { is_expected.to contain_file('/etc/systemd/system/certsync.service').with_content(%r{^ExecStart=/usr/bin/certsync apply --quiet --splay 10m #{place}$}) }
     it { is_expected.to contain_service('certsync.timer').with(ensure: 'running', enable: true) }
+  end
+
+  { 1 => '*/1 *', 60 => '0 *', 120 => '0 */2', 720 => '0 */12', 1440 => '0 0' }.each do |interval, time|
+    context "with an interval of #{interval} minutes" do
+      let(:params) { { interval: interval } }
+
+      it { is_expected.to contain_file('/etc/cron.d/certsync').with_content(%r{^#{Regexp.escape(time)} \* \* \* root /usr/bin/certsync apply }) }
+    end
   end
 
   context 'with no schedule' do
@@ -226,9 +235,9 @@ describe 'certsync' do
   end
 
   {
-    ensure: 'gone', binary: 'certsync', path: 'usr/bin/certsync', state_dir: '/var/lib/a b', spec_path: '/etc/certsync/$(x).yaml', user: 'a b', group: '-g',
+    ensure: 'gone', binary: 'certsync', path: 'usr/bin/certsync', state_dir: '/var/lib/a b', spec_path: '/etc/certsync.yaml', user: 'a b', group: '-g',
     home: 'srv', reader_groups: ['ssl'], spec: {}, server_name: '--offline', gate: 'yes', sshd_reload: [], privilege: 'doas', known_hosts: 'known_hosts',
-    scheduler: 'at', interval: 0, splay: '10', certbot_hook: 'pre', apply: 'yes', accept: ['example.com'], package: '', version: '', show_diff: 'no',
+    scheduler: 'at', interval: 45, splay: '10', apply_timeout: -1, certbot_hook: 'pre', apply: 'yes', accept: ['example.com'], package: '', version: '', show_diff: 'no',
     remote_plan: 'yes'
   }.each do |name, value|
     context "with #{value.inspect} for #{name}" do
