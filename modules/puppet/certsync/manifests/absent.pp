@@ -41,7 +41,7 @@ class certsync::absent {
 
   $folder = regsubst($certsync::spec_path, '/[^/]+\z', '')
   exec { "certsync: take ${folder} away, which is empty":
-    command  => ['rmdir', $folder],
+    command  => "rmdir ${folder}",
     onlyif   => "test -d ${folder} && test -z \"$(ls -A ${folder})\"",
     path     => ['/usr/bin', '/bin'],
     provider => shell,

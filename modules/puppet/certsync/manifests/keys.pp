@@ -34,14 +34,14 @@ class certsync::keys {
   }
 
   if $certsync::known_hosts {
-    $tell = "${certsync::path} known-hosts --spec ${certsync::spec_path} --state-dir ${certsync::state_dir}${certsync::as}"
+    $tell = "${certsync::path} known-hosts --spec ${certsync::spec_path} --state-dir ${certsync::state_dir}${certsync::as} --write"
+    # It keeps other lines, so that what would be is known from a copy alone.
+    $copy = "copy=\$(mktemp -d) && trap 'rm -rf \"\$copy\"' EXIT && cp ${certsync::known_hosts} \"\$copy/then\""
     exec { "certsync known-hosts in ${certsync::known_hosts}":
-      command  => "${tell} --write ${certsync::known_hosts}",
-      unless   => "test -e ${certsync::known_hosts} && ! ${tell} | grep -qvxFf ${certsync::known_hosts}",
+      command  => "${tell} ${certsync::known_hosts}",
+      unless   => "${copy} && ${tell} \"\$copy/then\" && cmp -s ${certsync::known_hosts} \"\$copy/then\"",
       path     => ['/usr/sbin', '/usr/bin', '/sbin', '/bin'],
       provider => shell,
     }
-    # What has left the spec leaves the file.
-    File <| title == $certsync::spec_path |> ~> Exec["certsync known-hosts in ${certsync::known_hosts}"]
   }
 }
