@@ -1,7 +1,7 @@
 //! Whole hosts on one machine: each with a root directory, a host name and an address of its own, joined by a bridge.
 //!
-//! A host sees the machine's files as they are when it starts, and what it writes lies in memory and goes with it; its users, its sshd (with
-//! Debian's own configuration), its services and its network are its own. Needs root.
+//! A host sees the machine's files as they are when it starts, or those of another root directory, and what it writes lies in memory and goes
+//! with it; its users, its sshd (with Debian's own configuration), its services and its network are its own. Needs root.
 
 #![allow(dead_code, reason = "each suite uses its own part of this")]
 
@@ -13,19 +13,37 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// What this machine needs to have hosts.
+const TOOLS: [&str; 5] = ["unshare", "nsenter", "setpriv", "ip", "chroot"];
+
 /// Every program that a host needs to be one.
-const PROGRAMS: [&str; 9] = ["sshd", "ssh", "ssh-keygen", "unshare", "nsenter", "setpriv", "ip", "chroot", "useradd"];
+const PROGRAMS: [&str; 4] = ["sshd", "ssh", "ssh-keygen", "useradd"];
+
+/// The root directory that hosts have where a test does not choose: this machine's, or the one in `CERTSYNC_TEST_ROOT`.
+fn base() -> PathBuf {
+    std::env::var_os("CERTSYNC_TEST_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
 
 /// What this machine lacks for hosts with these programs besides; a test without it is skipped, and says so.
 pub fn lacking(programs: &[&str]) -> Option<String> {
-    let is_there = |name: &str| {
-        let dirs = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&dirs).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(name).is_file())
+    lacking_on(&base(), programs)
+}
+
+/// The same for hosts that have another root directory.
+pub fn lacking_on(base: &Path, programs: &[&str]) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).chain(["/usr/bin", "/usr/sbin", "/sbin"].map(PathBuf::from)).collect();
+    // A link may lead to where it does in that root only.
+    let is_in = |base: &Path, name: &str| {
+        dirs.iter()
+            .any(|dir| base.join(dir.strip_prefix("/").unwrap_or(dir)).join(name).symlink_metadata().is_ok_and(|meta| !meta.is_dir()))
     };
     if !nix::unistd::geteuid().is_root() {
         return Some("needs root".to_owned());
     }
-    PROGRAMS.iter().chain(programs).find(|name| !is_there(name)).map(|name| format!("{name} is not installed"))
+    let tool = TOOLS.iter().find(|name| !is_in(Path::new("/"), name));
+    let missing = tool.or_else(|| PROGRAMS.iter().chain(programs).find(|name| !is_in(base, name)));
+    missing.map(|name| format!("{name} is not installed"))
 }
 
 /// Hosts and what joins them. All of it ends when it is dropped.
@@ -33,6 +51,7 @@ pub struct Hosts {
     hosts: Vec<Host>,
     switch: Namespaces,
     root: TempDir,
+    base: PathBuf,
 }
 
 /// One host.
@@ -56,12 +75,17 @@ struct Namespaces {
 impl Hosts {
     /// None yet.
     pub fn new() -> Hosts {
+        Hosts::on(&base())
+    }
+
+    /// None yet; each will begin with what lies in `base`, which stays as it is.
+    pub fn on(base: &Path) -> Hosts {
         let root = tempfile::Builder::new().prefix("certsync-hosts-").tempdir().expect("a folder");
         let log = root.path().join("switch.log");
         let script = "ip link add br0 type bridge && ip link set br0 up && echo ready && exec sleep infinity";
         let switch = Namespaces::start(&["--net"], &[script], &log);
         await_line(&log, "ready");
-        Hosts { hosts: Vec::new(), switch, root }
+        Hosts { hosts: Vec::new(), switch, root, base: base.canonicalize().expect("a root directory") }
     }
 
     /// Starts a host. `before` is a script for `sh` that runs in it, as root, before its sshd starts.
@@ -77,9 +101,9 @@ impl Hosts {
         let root = self.root.path().join(name);
         fs::create_dir(&root).expect("a folder");
         let log = self.root.path().join(format!("{name}.log"));
-        let place = root.to_str().expect("a path in UTF-8");
+        let (place, base) = (root.to_str().expect("a path in UTF-8"), self.base.to_str().expect("a path in UTF-8"));
         let kinds = ["--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid", "--mount-proc"];
-        let namespaces = Namespaces::start(&kinds, &[INIT, "sh", place, name, PROGRAM, before, init.word()], &log);
+        let namespaces = Namespaces::start(&kinds, &[INIT, "sh", place, name, PROGRAM, before, init.word(), base], &log);
         let host = Host { name: name.to_owned(), address, root, namespaces };
         match init {
             Init::Sshd => await_line(&log, "Server listening on "),
@@ -173,7 +197,19 @@ impl Host {
 
     /// A shell command to be run there, as root, from root's home.
     pub fn shell(&self, command: &str) -> Command {
-        let mut shell = self.namespaces.enter(&["--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid", "--root", "--wdns=/"]);
+        self.shell_in(&["--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid", "--root", "--wdns=/"], command)
+    }
+
+    /// The same with this machine's network in place of its own, for what comes from Debian's archive; panics if it fails.
+    #[track_caller]
+    pub fn run_online(&self, command: &str) -> String {
+        self.write("/etc/resolv.conf", &fs::read_to_string("/etc/resolv.conf").expect("this machine's resolvers"));
+        let mut shell = self.shell_in(&["--mount", "--uts", "--ipc", "--cgroup", "--pid", "--root", "--wdns=/"], command);
+        self.text(command, &shell.env("DEBIAN_FRONTEND", "noninteractive").output().expect("nsenter runs"))
+    }
+
+    fn shell_in(&self, kinds: &[&str], command: &str) -> Command {
+        let mut shell = self.namespaces.enter(kinds);
         shell.args(["bash", "-c", &format!("cd; {command}")]).stdin(Stdio::null()).env_clear();
         // `/bin` first: the stand-ins find their root from where they stand.
         shell.env("PATH", "/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin");
@@ -184,7 +220,11 @@ impl Host {
     /// The same, run to its end; panics if it fails. Answers with what it printed.
     #[track_caller]
     pub fn run(&self, command: &str) -> String {
-        let output = self.output(command);
+        self.text(command, &self.output(command))
+    }
+
+    #[track_caller]
+    fn text(&self, command: &str, output: &Output) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{}: {command}\n{}{}", self.name, text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
@@ -299,11 +339,12 @@ fn await_line(log: &Path, line: &str) {
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_certsync");
 
-/// What becomes the host: `$1` is an empty folder, `$2` its name, `$3` the program, `$4` what runs in it first, `$5` what it starts then.
+/// What becomes the host: `$1` is an empty folder, `$2` its name, `$3` the program, `$4` what runs in it first, `$5` what it starts then, `$6` what
+/// it begins with.
 const INIT: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/host"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/host"
+mount -t overlay overlay -o "lowerdir=$6,upperdir=$1/upper,workdir=$1/work" "$1/host"
 cd "$1/host"
 mount -t proc proc proc
 mount -t tmpfs -o mode=755 tmpfs dev
@@ -325,11 +366,12 @@ echo "$2" >etc/hostname
 ip link set lo up
 chroot . ssh-keygen -q -t ed25519 -N '' -C '' -f /etc/ssh/ssh_host_ed25519_key
 chroot . sh -euc "$4"
+# Where this machine forbids that, only systemd cannot do without.
+mount -t sysfs -o ro sysfs sys || [ "$5" = sshd ]
 if [ "$5" = sshd ]; then
-    exec chroot . "$(command -v sshd || echo /usr/sbin/sshd)" -D -e
+    exec chroot . /usr/sbin/sshd -D -e
 fi
 # What the machine itself would be told at boot it is not told by a host.
-mount -t sysfs -o ro sysfs sys
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then

@@ -1,11 +1,8 @@
 //! The Ansible role.
 
 use crate::hosts::{Host, Hosts};
-use crate::{assert_no_key, is_left_out, top, tree};
+use crate::{DEST, LIVE, assert_no_key, is_left_out, one_set, top, tree};
 use std::net::Ipv4Addr;
-
-const LIVE: &str = "/etc/letsencrypt/live/www.example.com";
-const DEST: &str = "/etc/nginx/tls";
 
 /// A play for the host itself. `more` is added to the variables of the role.
 fn play(spec: &str, more: &str) -> String {
@@ -17,14 +14,6 @@ fn play(spec: &str, more: &str) -> String {
         certsync_reader_groups: [{{ name: ssl, members: [www-data] }}]
         certsync_spec: {spec}
 {more}"
-    )
-}
-
-/// One set, whose hook counts.
-fn spec(attributes: &str) -> String {
-    format!(
-        "{{ version: 1, hooks: {{ count: {{ run: [sh, -c, 'date >>/srv/run'] }} }}, certs: {{ www.example.com: {{ source: {LIVE}, \
-         install: {{ dest: {DEST}, hooks: [count]{attributes} }} }} }} }}"
     )
 }
 
@@ -72,9 +61,9 @@ fn a_bare_host_is_brought_up_kept_and_left_again() {
     control(&mut hosts, "web1", [10, 0, 0, 11].into());
     let host = hosts.host("web1");
     let first = host.issue(LIVE);
-    let site = play(&spec(", group: ssl"), "");
+    let site = play(&one_set(", group: ssl"), "");
     let before = tree(host);
-    let dry = run(host, &play(&spec(""), ""), "--check --diff").ok();
+    let dry = run(host, &play(&one_set(""), ""), "--check --diff").ok();
     assert!(dry.changed() > 5 && dry.text.contains("+version: 1") && dry.text.contains("+private key EC"), "{}", dry.text);
     assert_no_key(host, LIVE, &dry.text);
     assert_eq!(tree(host), before, "a dry run on a bare host changes nothing");
@@ -94,7 +83,7 @@ fn a_bare_host_is_brought_up_kept_and_left_again() {
     let dry = run(host, &site, "--check --diff").ok();
     assert_eq!((dry.changed(), tree(host)), (0, before.clone()), "{}", dry.text);
     // What would be written is planned, not what is there.
-    let next = run(host, &play(&spec(", group: ssl, key_mode: '-rw-r-----'"), ""), "--check --diff").ok();
+    let next = run(host, &play(&one_set(", group: ssl, key_mode: '-rw-r-----'"), ""), "--check --diff").ok();
     assert!(next.text.contains("-mode  -rw-------") && next.text.contains("+mode  -rw-r-----"), "{}", next.text);
     assert_eq!((next.changed(), tree(host)), (1, before));
 
@@ -105,11 +94,11 @@ fn a_bare_host_is_brought_up_kept_and_left_again() {
     assert!(renewed.text.contains("(renewed)"), "{}", renewed.text);
     assert_eq!(host.run("wc -l </srv/run").trim(), "2");
 
-    let gone = run(host, &play(&spec(""), "        certsync_state: absent\n"), "").ok();
+    let gone = run(host, &play(&one_set(""), "        certsync_state: absent\n"), "").ok();
     assert!(gone.text.contains("Installed certificates stay where they are"), "{}", gone.text);
     host.run("! test -e /etc/certsync && ! test -e /var/lib/certsync && ! test -e /etc/cron.d/certsync && ! test -e /etc/sudoers.d/certsync && ! id certsync");
     assert_eq!(host.run(&format!("cat {DEST}/cert.pem")), second);
-    assert_eq!(run(host, &play(&spec(""), "        certsync_state: absent\n"), "").ok().changed(), 0);
+    assert_eq!(run(host, &play(&one_set(""), "        certsync_state: absent\n"), "").ok().changed(), 0);
 }
 
 #[test]
@@ -121,13 +110,13 @@ fn a_mistake_is_told_in_certsync_s_words_and_replaces_nothing() {
     control(&mut hosts, "web1", [10, 0, 0, 11].into());
     let host = hosts.host("web1");
     let first = host.issue(LIVE);
-    run(host, &play(&spec(""), ""), "").ok();
+    run(host, &play(&one_set(""), ""), "").ok();
     let good = host.run("cat /etc/certsync/certsync.yaml");
     for (attributes, words) in
         [(", key_mode: 640", "0640"), (", group: no-such", "no group `no-such` on this host"), (", grup: ssl", "unknown key `grup`")]
     {
         for options in ["", "--check"] {
-            let wrong = run(host, &play(&spec(attributes), ""), options);
+            let wrong = run(host, &play(&one_set(attributes), ""), options);
             assert!(
                 !wrong.succeeded && wrong.text.contains(words) && wrong.text.contains("/etc/certsync/certsync.yaml:"),
                 "{}",
@@ -139,7 +128,7 @@ fn a_mistake_is_told_in_certsync_s_words_and_replaces_nothing() {
     // The key of another certificate.
     let other = rcgen::KeyPair::generate().expect("a key").serialize_pem();
     host.write(&format!("{LIVE}/privkey.pem"), &other);
-    let wrong = run(host, &play(&spec(""), ""), "");
+    let wrong = run(host, &play(&one_set(""), ""), "");
     assert!(!wrong.succeeded && wrong.text.contains("refused: "), "{}", wrong.text);
     assert_no_key(host, LIVE, &wrong.text);
     assert_eq!(host.run(&format!("cat {DEST}/cert.pem")), first);

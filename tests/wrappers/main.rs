@@ -3,12 +3,27 @@
 //! Not part of a plain `cargo test`; run by `cargo test --test wrappers`, as root. What a test needs and does not find here, it names.
 
 mod ansible;
+mod fresh;
 #[path = "../support/hosts.rs"]
 mod hosts;
+mod puppet;
 mod puppet_unit;
 
 use hosts::{Host, lacking};
 use std::path::Path;
+
+/// Where certbot keeps a set on a host.
+const LIVE: &str = "/etc/letsencrypt/live/www.example.com";
+/// Where it is installed.
+const DEST: &str = "/etc/nginx/tls";
+
+/// A spec with that set, whose hook counts, in YAML on one line. `attributes` are further ones of its install.
+fn one_set(attributes: &str) -> String {
+    format!(
+        "{{ version: 1, hooks: {{ count: {{ run: [sh, -c, 'date >>/srv/run'] }} }}, certs: {{ www.example.com: {{ source: {LIVE}, \
+         install: {{ dest: {DEST}, hooks: [count]{attributes} }} }} }} }}"
+    )
+}
 
 /// The top of the project.
 fn top() -> &'static Path {
@@ -27,6 +42,18 @@ fn is_left_out(test: &str, programs: &[&str]) -> bool {
 /// Everything below the folders that a wrapper may touch, with owners, modes, times of change and contents.
 fn tree(host: &Host) -> String {
     host.run("find /etc /usr/bin /var/lib/certsync /srv/certsync /var/spool/cron -printf '%p %U:%G %m %s %T@ %l\\n' 2>/dev/null | sort")
+}
+
+/// What a host was, it is still; `said` is what the tool printed.
+#[track_caller]
+fn assert_same(host: &Host, before: &str, said: &str) {
+    let now = tree(host);
+    if now != before {
+        let lines = |text: &str, other: &str, sign: char| -> String {
+            text.lines().filter(|line| !other.lines().any(|of_other| of_other == *line)).map(|line| format!("{sign}{line}\n")).collect()
+        };
+        panic!("something has changed:\n{}{}{said}", lines(before, &now, '-'), lines(&now, before, '+'));
+    }
 }
 
 /// No line of a private key that lies in the folder stands in the text.
