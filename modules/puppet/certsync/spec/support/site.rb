@@ -135,6 +135,11 @@ module Site
     settings.each { |name, value| Puppet[name] = value }
   end
 
+  # The message of an event under noop, which Puppet 8 has let the type write.
+  def due(words)
+    Puppet.version.to_i < 8 ? "current_value #{words}, should be applied (noop)" : "to do: #{words} (noop)"
+  end
+
   # What certsync itself answers.
   def certsync(*arguments)
     Open3.capture2e(Site.program, *arguments, '--state-dir', at('state')).first

@@ -69,8 +69,9 @@ Puppet::Type.newtype(:certsync_apply) do
       provider.apply
     end
 
-    def change_to_s(_current, _wanted)
-      provider.outcome
+    # Puppet 8 asks for it with --noop as well.
+    def change_to_s(current, _wanted)
+      noop ? "to do: #{current}" : provider.outcome
     end
 
     def is_to_s(value) # rubocop:disable Naming/PredicateName
@@ -95,7 +96,7 @@ Puppet::Type.newtype(:certsync_apply) do
   end
 
   newparam(:state_dir) do
-    desc 'Where certsync keeps what it did last, an absolute path. By default certsync\'s own.'
+    desc "Where certsync keeps what it did last, an absolute path. By default certsync's own."
 
     validate do |value|
       raise ArgumentError, "state_dir must be an absolute path, not #{value.inspect}" unless Puppet::Util.absolute_path?(value)
@@ -114,9 +115,9 @@ Puppet::Type.newtype(:certsync_apply) do
 
   newparam(:local, boolean: true, parent: Puppet::Parameter::Boolean) do
     desc <<-DESC
-      Leave other hosts alone, so that one that is down does not make this one fail. Delivery belongs to the schedule and to the hook of the ACME
-      client. An upstream that cannot be reached is a warning then. With `false`, a run that changes this host passes on as well; that
-      a host below lacks something is no reason for a run.
+      Leave other hosts alone, so that one that is down does not make this one fail. Delivery belongs to the schedule
+      and to the hook of the ACME client. An upstream that cannot be reached is a warning then. With `false`, a run that
+      changes this host passes on as well; that a host below lacks something is no reason for a run.
     DESC
 
     defaultto true
@@ -152,8 +153,8 @@ Puppet::Type.newtype(:certsync_apply) do
 
   newparam(:show_diff, boolean: true, parent: Puppet::Parameter::Boolean) do
     desc <<-DESC
-      Whether to show certsync's difference, with and without `--noop`. As with `file`, it is shown only if Puppet's own setting `show_diff` is on
-      as well, as it is with `puppet agent --test`.
+      Whether to show certsync's difference, with and without `--noop`. As with `file`, it is shown only if Puppet's own
+      setting `show_diff` is on as well, as it is with `puppet agent --test`.
     DESC
 
     defaultto true
@@ -161,9 +162,9 @@ Puppet::Type.newtype(:certsync_apply) do
 
   newparam(:timeout) do
     desc <<-DESC
-      How many seconds certsync may take, for planning and for applying. When they are over it is ended, the resource fails, and the
-      next run goes on where it was. A first run with many hooks, or one with `local => false` for a large fleet, may need more; 0 is
-      without limit.
+      How many seconds certsync may take, for planning and for applying. When they are over it is ended, the resource
+      fails, and the next run goes on where it was. A first run with many hooks, or one with `local => false` for a
+      large fleet, may need more; 0 is without limit.
     DESC
 
     defaultto 300
