@@ -199,7 +199,11 @@ describe 'certsync' do
     let(:params) { { known_hosts: '/etc/ssh/ssh_known_hosts', spec: spec } }
 
     it { is_expected.to compile.with_all_deps }
-    it { is_expected.to contain_file('/etc/certsync/certsync.yaml').that_notifies('Exec[certsync known-hosts in /etc/ssh/ssh_known_hosts]') }
+    it 'writes them after the spec, where it has others' do
+      is_expected.to contain_exec('certsync known-hosts in /etc/ssh/ssh_known_hosts').that_requires('File[/etc/certsync/certsync.yaml]').with(
+        provider: 'shell', command: %r{\A/usr/bin/certsync known-hosts --spec /etc/certsync/certsync.yaml --state-dir /var/lib/certsync --write /etc/ssh/ssh_known_hosts\z},
+      )
+    end
   end
 
   context 'with nothing to be applied in this run' do

@@ -140,6 +140,20 @@ module Site
     Puppet.version.to_i < 8 ? "current_value #{words}, should be applied (noop)" : "to do: #{words} (noop)"
   end
 
+  # Waits until it is so.
+  def await
+    deadline = Time.now + 60
+    sleep 0.02 until yield || Time.now > deadline
+    expect(yield).to be_truthy
+  end
+
+  # Whether a process has ended, waited for or not.
+  def gone?(pid)
+    File.read("/proc/#{pid}/stat").include?(') Z ')
+  rescue SystemCallError
+    true
+  end
+
   # What certsync itself answers.
   def certsync(*arguments)
     Open3.capture2e(Site.program, *arguments, '--state-dir', at('state')).first

@@ -201,6 +201,25 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync), :site do
     expect(apply(as: 'web1', local: false).status.failed).to be(true)
   end
 
+  it 'waits for another run, and does not do again what that has done' do
+    write_spec(spec(run: "echo ran >>#{at('log')}; touch #{at('at_work')}; until test -e #{at('go')}; do sleep 0.1; done"))
+    other = Process.spawn(Site.program, 'apply', '--local', '-q', '--state-dir', at('state'), at('certsync.yaml'))
+    await { File.exist?(at('at_work')) }
+    program = write('certsync', "#!/bin/sh\ntest $1 = plan || touch #{at('go')}\nexec #{Site.program} \"$@\"\n", 0o755)
+    expect(apply(executable: program).events).to eq([['success', 'applied by another run in the meantime']])
+    expect([Process.wait2(other).last.exitstatus, runs]).to eq([0, 1])
+  end
+
+  it 'ends what takes too long; the next run goes on where it was' do
+    write_spec(spec(run: "echo $$ >#{at('pid')}; exec sleep 300"))
+    late = apply(timeout: 5)
+    expect([late.status.failed, late.at(:err).first]).to eq([true, 'certsync apply did not end within 5 seconds'])
+    hook = File.read(at('pid')).to_i
+    await { gone?(hook) }
+    write_spec
+    expect([apply.events, apply.events]).to eq([[['success', 'applied: hook count ran']], []])
+  end
+
   it 'tells each warning once, whether something is to be done or not' do
     apply
     issue('other.example')

@@ -19,14 +19,25 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
     { kind: kind, subject: 'a subject', cause: 'a cause', hint: nil }.merge(parts)
   end
 
+  # With --detailed-exitcode.
+  def status(command, changed:, failed:)
+    return (changed ? 2 : 0) unless failed
+    return 1 if command == 'plan'
+
+    changed ? 6 : 4
+  end
+
   # A program that answers this and leaves its arguments and its stdin.
-  def stub(plan:, apply: '', status: 0)
-    [['plan', plan], ['apply', apply]].each { |name, answer| write("#{name}.json", answer.is_a?(Hash) ? JSON.generate(answer) : answer) }
+  def stub(plan:, apply: report)
+    { 'plan' => plan, 'apply' => apply }.each do |command, answer|
+      write("#{command}.json", JSON.generate(answer))
+      write("#{command}.status", status(command, **answer.slice(:changed, :failed)).to_s)
+    end
     program(<<~SH)
       for one; do printf '%s\\0' "$one"; done >#{at('arguments')}.$1
       cat >#{at('stdin')}
       cat #{at('$1.json')}
-      exit #{status}
+      exit $(cat #{at('$1.status')})
     SH
   end
 
@@ -105,11 +116,12 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
   end
 
   {
-    'nothing' => ['exit 1', 'certsync plan ended with 1 and said nothing that could be read'],
-    'half an answer' => ["printf '{\"changed\": true,'", 'certsync plan ended with 0 and said nothing that could be read'],
-    'another answer' => ["echo '[1]'", 'certsync plan ended with 0 and said nothing that could be read'],
+    'nothing' => ['exit 1', 'certsync plan ended with 1 and without a whole answer'],
+    'half an answer' => ["printf '{\"changed\": true,'", 'certsync plan ended with 0 and without a whole answer'],
+    'another answer' => ["echo '[1]'", 'certsync plan ended with 0 and without a whole answer'],
+    'all is well, and fails' => ["cat <<'JSON'\n#{JSON.generate(changed: false, failed: false, sets: [])}\nJSON\nexit 101", 'certsync plan ended with 101 and without a whole answer'],
     'bytes' => ["printf '\\377\\376' >&2", "\u{fffd}\u{fffd}"],
-    'its last word' => ['kill -9 $$', 'certsync plan ended with signal 9 and said nothing that could be read'],
+    'its last word' => ['kill -9 $$', 'certsync plan ended with signal 9 and without a whole answer'],
   }.each do |what, (script, words)|
     it "fails where it answers #{what}" do
       program(script)
@@ -128,10 +140,8 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
     program("echo $$ >#{at('pid')}; sleep 300 & echo $! >>#{at('pid')}; wait")
     expect(run(timeout: 1).at(:err)).to eq(['Could not evaluate: certsync plan did not end within 1 seconds'])
     pids = File.readlines(at('pid')).map(&:to_i)
-    gone = ->(pid) { !File.exist?("/proc/#{pid}") || File.read("/proc/#{pid}/stat").include?(') Z ') }
-    deadline = Time.now + 60
-    Thread.pass until pids.all?(&gone) || Time.now > deadline
-    expect(pids.map(&gone)).to eq([true, true])
+    expect(pids.size).to eq(2)
+    await { pids.all? { |pid| gone?(pid) } }
   end
 
   it 'takes a long answer, with any character in it' do
@@ -167,7 +177,7 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
                             { name: 'v', set: nil, phase: 'verify', result: 'failed', status: nil, output: "nobody answers\n" }],
                     errors: [error('state'), error('state'), twice],
                     servers: [{ name: 'web1', result: 'failed', error: error('peer', subject: 'web1') }])
-    stub(plan: errors, apply: errors, status: 6)
+    stub(plan: errors, apply: errors)
     failed = run
     expect(failed.at(:err).first.lines.map(&:chomp)).to eq(
       ['a: refused (renew it)', 'hook h for a: run did not end within 1s', '  | words', 'hook v: verify failed: nobody answers',
@@ -177,7 +187,7 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
   end
 
   it 'fails where another run holds the lock' do
-    stub(plan: pending, apply: report(failed: true, errors: [error('lock', subject: '/s/run.lock', cause: 'held by process 7')]), status: 4)
+    stub(plan: pending, apply: report(failed: true, errors: [error('lock', subject: '/s/run.lock', cause: 'held by process 7')]))
     expect(run.at(:err).first).to eq('/s/run.lock: held by process 7')
   end
 
@@ -187,18 +197,18 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
   end
 
   it 'fails where it says no more than that it failed' do
-    stub(plan: report(failed: true), status: 1)
+    stub(plan: report(failed: true))
     expect(run.at(:err)).to eq(['Could not evaluate: certsync has failed'])
-    stub(plan: pending, apply: report(failed: true), status: 4)
+    stub(plan: pending, apply: report(failed: true))
     expect(run.at(:err).first).to eq('certsync has failed')
   end
 
   it 'forgives a host above that does not answer, and nothing else' do
     away = error('upstream', subject: 'mgmt')
-    stub(plan: report(failed: true, errors: [away]), status: 1)
+    stub(plan: report(failed: true, errors: [away]))
     expect(run.at(:warning)).to eq(['mgmt: a cause'])
     expect(run(local: false).at(:err)).to eq(['Could not evaluate: mgmt: a cause'])
-    stub(plan: report(failed: true, errors: [away, error('state')]), status: 1)
+    stub(plan: report(failed: true, errors: [away, error('state')]))
     expect([run.at(:warning), run.at(:err)]).to eq([['mgmt: a cause'], ['Could not evaluate: a subject: a cause']])
   end
 end

@@ -126,11 +126,11 @@ Puppet::Type.type(:certsync_apply).provide(:certsync) do
   def answer(command, place, **streams)
     run = @program.run([command, *options, *place], **streams)
     report = PuppetX::Certsync::Report.parse(run.stdout)
-    return report if report
+    return report if report && (report.failed? || [0, 2].include?(run.status))
 
-    # It could not begin, or is no certsync at all.
+    # It could not begin, did not come to its end, or is no certsync at all.
     why = run.stderr.strip.sub(%r{\Acertsync: error: }, '').gsub(%r{[^[:print:]\n]}, '?')
-    raise Puppet::Error, why.empty? ? "certsync #{command} ended with #{run.status} and said nothing that could be read" : why
+    raise Puppet::Error, why.empty? ? "certsync #{command} ended with #{run.status} and without a whole answer" : why
   end
 
   def options
