@@ -108,6 +108,9 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync), :site do
       [['noop', due("nothing is planned yet: no group `#{name}` on this host")]],
     )
     expect(apply(settings: { noop: true }).at(:err).join).to include("no group `#{name}` on this host")
+    # This group will not be there.
+    left = Puppet::Type.type(:group).new(title: name, ensure: :present, noop: true)
+    expect(apply([left]).at(:err).join).to include("no group `#{name}` on this host")
     gone = Puppet::Type.type(:group).new(title: name, ensure: :absent)
     expect(apply([gone], settings: { noop: true }).at(:err).join).to include("no group `#{name}` on this host")
   end

@@ -92,6 +92,26 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
     expect([arguments('plan').last, File.read(at('stdin'))]).to eq([at('certsync.yaml'), ''])
   end
 
+  it 'plans the spec that is there where the catalogue leaves it as it is, or takes it away' do
+    stub(plan: pending)
+    write_spec('there')
+    [file(content: 'there'), file(content: 'new', ensure: :absent)].each do |spec|
+      run([spec], settings: { noop: true })
+      expect([arguments('plan').last, File.read(at('stdin'))]).to eq([at('certsync.yaml'), ''])
+    end
+  end
+
+  it 'calls no correction what is one only in part' do
+    allow(Puppet).to receive(:run_mode).and_return(Puppet::Util::RunMode[:agent])
+    { ['drift'] => true, ['drift', 'renewed'] => false, ['renewed'] => false }.each do |reasons, corrective|
+      stub(plan: report)
+      run
+      changed = report(changed: true, sets: reasons.map { |reason| set(reason, reason: reason) })
+      stub(plan: changed, apply: changed)
+      expect(run.status.corrective_change).to be(corrective)
+    end
+  end
+
   it 'looks for a name in PATH' do
     stub(plan: report)
     path = ENV.fetch('PATH', '')
@@ -205,8 +225,8 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
 
   it 'forgives a host above that does not answer, and nothing else' do
     away = error('upstream', subject: 'mgmt')
-    stub(plan: report(failed: true, errors: [away]))
-    expect(run.at(:warning)).to eq(['mgmt: a cause'])
+    stub(plan: report(failed: true, errors: [away], warnings: ['beware', 'beware']))
+    expect(run.at(:warning)).to eq(['beware', 'mgmt: a cause'])
     expect(run(local: false).at(:err)).to eq(['Could not evaluate: mgmt: a cause'])
     stub(plan: report(failed: true, errors: [away, error('state')]))
     expect([run.at(:warning), run.at(:err)]).to eq([['mgmt: a cause'], ['Could not evaluate: a subject: a cause']])
