@@ -7,7 +7,7 @@ Puppet::Type.newtype(:certsync_apply) do
     @summary Makes this host what its certsync spec says.
 
     Asks `certsync plan` whether there is something to do and, if so, runs `certsync apply`. The resource is out of step exactly when
-    there is something to do: a certificate was renewed, a file drifted, the spec changed, a hook is owed.
+    there is something to do: a certificate was renewed, a file drifted, the spec changed, a hook is owed, or certsync has never run here.
 
     * With `--noop` nothing is changed; the event says what would be, and with `--show_diff` certsync's own difference is shown. It
       holds no byte of a private key. Where the spec itself is about to be changed by a `file` resource of the same catalog, the plan is made

@@ -73,7 +73,8 @@ describe Puppet::Type.type(:certsync_apply).provider(:certsync) do
     expect(arguments('apply')).to eq(['apply', '--format', 'json', '--detailed-exitcode', at('certsync.yaml')])
   end
 
-  it 'applies nothing where the plan says that there is nothing to do' do
+  it 'applies nothing where the plan says that there is nothing to do and it has run before' do
+    write('state/last-run', '')
     stub(plan: report, apply: pending)
     expect(run.events).to eq([])
     expect(File.exist?("#{at('arguments')}.apply")).to be(false)

@@ -38,8 +38,7 @@ Puppet::Type.type(:certsync_apply).provide(:certsync) do
     report = answer('apply', [*(['--local'] if resource[:local]), resource[:spec]])
     warn_of(report.warnings)
     show(report)
-    # By the time it came to it, another run may have done it.
-    @outcome = report.changed? ? "applied: #{report.done}" : 'applied by another run in the meantime'
+    @outcome = done(report)
     return unless report.failed?
 
     resource.notice(@outcome) if report.changed?
@@ -52,6 +51,18 @@ Puppet::Type.type(:certsync_apply).provide(:certsync) do
   end
 
   private
+
+  def done(report)
+    return "applied: #{report.done}" if report.changed?
+
+    # By the time it came to it, another run may have done it.
+    @first ? 'applied: ready for what others bring' : 'applied by another run in the meantime'
+  end
+
+  # A host that waits for others has nothing to do by its plan, and yet its first run makes the folders in which they leave what they bring.
+  def first?
+    !File.exist?(File.join(resource[:state_dir] || '/var/lib/certsync', 'last-run'))
+  end
 
   def noop?
     resource.parameter(:ensure).noop
@@ -107,7 +118,10 @@ Puppet::Type.type(:certsync_apply).provide(:certsync) do
     end
     return "nothing is planned yet: #{awaited.map(&:cause).join(', ')}" if awaited.any?
 
-    @plan.changed? ? @plan.pending : :applied
+    return @plan.pending if @plan.changed?
+
+    @first = first?
+    @first ? 'nothing but to be ready for what others bring' : :applied
   end
 
   # A plan asks the host above, as an apply that leaves others alone does: that it does not answer is no fault of this host.
