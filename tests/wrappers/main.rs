@@ -8,6 +8,7 @@ mod fresh;
 mod hosts;
 mod puppet;
 mod puppet_unit;
+mod same;
 
 use hosts::{Host, lacking};
 use std::path::Path;
