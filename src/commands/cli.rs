@@ -92,6 +92,11 @@ pub enum Command {
     /// matches, nothing is done and the exit status is 0.
     #[command(name = "deploy-hook")]
     DeployHook(DeployHookArgs),
+    /// Take certsync's state away from this host
+    ///
+    /// For a host that certsync leaves: its store, its own SSH key and what it knows of other hosts go, and with them every way back. What is
+    /// installed stays as it is, and so does whatever else lies in the directory.
+    Forget(ForgetArgs),
     /// Print a JSON Schema
     Schema(SchemaArgs),
     /// Print a shell's completion script
@@ -346,6 +351,17 @@ pub struct RemoveArgs {
     /// Locks.
     #[command(flatten)]
     pub lock: LockArgs,
+}
+
+/// `certsync forget`.
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The state directory, which is not guessed
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How long to wait for a run to end
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::duration)]
+    pub lock_timeout: Duration,
 }
 
 /// `certsync deploy-hook`.

@@ -8,6 +8,7 @@ mod checks;
 mod cli;
 mod deploy_hook;
 mod exit;
+mod forget;
 mod gate;
 mod keygen;
 mod known_hosts;
@@ -86,6 +87,7 @@ fn dispatch(cli: &Cli) -> u8 {
         Command::Validate(args) => validate::run(&cli.global, args, &output),
         Command::Spec(args) => spec::run(&cli.global, args, &output),
         Command::Status(args) => status::run(&cli.global, args, &output),
+        Command::Forget(args) => forget::run(args, &output),
         Command::Schema(args) => schema::run(args, &output),
         Command::Completions(args) => pages::completions(args, &output),
         Command::Man(args) => pages::man(args, &output),

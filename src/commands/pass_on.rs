@@ -28,7 +28,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 /// Left by those that found it taken: there is something newer to be passed on.
-const NOTE: &str = "deliver.next";
+pub(super) const NOTE: &str = "deliver.next";
 
 /// Of one that was killed, a child that had not come to its exec yet has the lock for a moment longer, and reads no note.
 const MOMENT: Duration = Duration::from_millis(500);

@@ -21,11 +21,11 @@ use crate::survey::{Keep, Look, Retry, Sources, Stored, Survey, Surveyed, quiet_
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
-const CACHE: &str = "cache";
+pub(super) const CACHE: &str = "cache";
 pub(super) const LAST_RUN: &str = "last-run";
 pub(super) const LAST_SUCCESS: &str = "last-success";
 /// How this host stood after the last run, for the hosts above.
-const STANDING: &str = "standing.json";
+pub(super) const STANDING: &str = "standing.json";
 /// Ten thousand sets stay below.
 const LARGEST_STANDING: u64 = 64 << 20;
 /// A cache of ten thousand sets is some 8 MiB.

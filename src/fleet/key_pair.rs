@@ -12,7 +12,7 @@ use std::io;
 use zeroize::Zeroizing;
 
 /// Where the keys are in the state directory.
-const FOLDER: &str = "keys";
+pub const FOLDER: &str = "keys";
 /// The key that is used.
 const CURRENT: &str = "id_ed25519";
 /// The one that is going to be.

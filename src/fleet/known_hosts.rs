@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 
 /// Where the lines for one connection each are kept, in the state directory.
-const FOLDER: &str = "known-hosts";
+pub const FOLDER: &str = "known-hosts";
 /// The port that is not written.
 const SSH: u16 = 22;
 

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::io;
 
 /// Where they are made, in the state directory.
-const FOLDER: &str = "bringing";
+pub const FOLDER: &str = "bringing";
 /// The sets, in one of them.
 const TREE: &str = "tree";
 const PRIVATE: Mode = Mode::from_bits(0o600);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 
-const FILE: &str = "state.json";
+pub(super) const FILE: &str = "state.json";
 /// No state of ten thousand sets comes near; a larger file is not ours.
 const LARGEST: u64 = 256 << 20;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 
-const FILE: &str = "revisions.json";
+pub(super) const FILE: &str = "revisions.json";
 /// Ten thousand sets stay below.
 const LARGEST: u64 = 16 << 20;
 

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 /// The folder of all of them in the state directory.
-const ROOT: &str = "rsync";
+pub(super) const ROOT: &str = "rsync";
 /// The files of one.
 const FILES: &str = "files";
 /// What is known of where they come from.

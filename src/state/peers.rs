@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 
-const FOLDER: &str = "peers";
+pub(super) const FOLDER: &str = "peers";
 const INDEX: &str = "index.json";
 /// A server with ten thousand sets stays below.
 const LARGEST: u64 = 64 << 20;

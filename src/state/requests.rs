@@ -54,7 +54,7 @@ impl Scope {
     }
 }
 
-const FOLDER: &str = "requests";
+pub(super) const FOLDER: &str = "requests";
 /// A marker that is not finished; [`write_atomic`] names it so.
 const UNFINISHED: &[u8] = b".new-";
 /// The age in seconds at which an unfinished marker has surely lost its writer.

@@ -8,7 +8,7 @@ use crate::host::{Dir, Durability, Stat, write_atomic};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
-const STAGED: &str = "staged.json";
+pub(super) const STAGED: &str = "staged.json";
 const RELEASED: &str = "released.json";
 /// A hundred thousand sets stay below.
 const LARGEST: u64 = 64 << 20;

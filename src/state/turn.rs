@@ -16,9 +16,9 @@ use crate::host::lock::{Lock, Wait, holder, take, take_free};
 use std::time::Duration;
 
 /// The lock of the one that works.
-const RUN: &str = "run.lock";
+pub(super) const RUN: &str = "run.lock";
 /// The lock of the one that works next.
-const NEXT: &str = "next.lock";
+pub(super) const NEXT: &str = "next.lock";
 
 /// For what a turn is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

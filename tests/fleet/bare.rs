@@ -51,6 +51,7 @@ fn a_renewal_is_brought_once_and_then_nobody_is_asked() {
         let again = mgmt.certsync(&["apply", "--detailed-exitcode"]);
         assert_eq!((again.status, old1.logins()), (Some(0), logins), "{again:?}");
     }
+    mgmt.forgets();
 }
 
 #[test]

@@ -72,6 +72,8 @@ fn an_unprivileged_gate_takes_a_push_and_sudo_or_the_next_run_applies_it() {
     for path in ["state/state.json", "state/keys/id_ed25519", "state/cache", "state/standing.json", "live/privkey.pem"] {
         assert!(web1.path(path).exists() && !can_read(web1, path), "{path}");
     }
+    mgmt.forgets();
+    web1.forgets();
 }
 
 #[test]

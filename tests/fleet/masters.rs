@@ -573,4 +573,6 @@ fn only_the_origin_reads_the_master_and_the_others_get_it_from_there() {
     assert!(!web1.path("state/rsync").exists() && mgmt.path("state/rsync/example.com/files/cert.pem").exists());
     let spec = web1.certsync(&["spec"]).ok();
     assert!(spec.contains("rsync: root@127.0.0.1:/srv/ssl"), "{spec}");
+    mgmt.forgets();
+    web1.forgets();
 }

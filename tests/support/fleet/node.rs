@@ -167,6 +167,13 @@ impl Node {
         answer
     }
 
+    /// It can forget all that certsync keeps there: nothing is left of its state directory.
+    pub fn forgets(&self) {
+        self.certsync(&["forget", "/srv/state"]).ok();
+        let left = fs::read_dir(self.path("state")).map(|left| left.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>());
+        assert!(left.is_err(), "{}: {left:?}", self.name);
+    }
+
     /// A program to be run there, as root.
     pub fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");

@@ -1,0 +1,26 @@
+//! What lies in the root of the state directory.
+
+use super::requests::is_unfinished;
+use super::{file, floors, mirror, peers, requests, share, staged, turn};
+use std::ffi::OsStr;
+
+/// The names that this module's parts use there.
+pub const NAMES: [&str; 11] = [
+    file::FILE,
+    floors::FILE,
+    mirror::ROOT,
+    peers::FOLDER,
+    requests::FOLDER,
+    share::ANSWERS,
+    share::INBOX,
+    staged::STAGED,
+    "store",
+    turn::NEXT,
+    turn::RUN,
+];
+
+/// Whether it is something half written, or a state that was set aside.
+pub fn is_of_state(name: &OsStr) -> bool {
+    let aside = name.as_encoded_bytes().strip_prefix(file::FILE.as_bytes()).and_then(|rest| rest.strip_prefix(b"."));
+    is_unfinished(name) || aside.is_some_and(|rest| rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'))
+}
