@@ -143,6 +143,11 @@ impl Hosts {
         assert!(status.expect("ip runs").success(), "{name}: {state}");
     }
 
+    /// A command to be run with the network in which the cables meet, and otherwise on this machine.
+    pub fn on_switch(&self) -> Command {
+        self.switch.enter(&["--net"])
+    }
+
     /// The host of this name.
     pub fn host(&self, name: &str) -> &Host {
         self.hosts.iter().find(|host| host.name == name).unwrap_or_else(|| panic!("no host {name}"))
@@ -181,9 +186,9 @@ pub enum Link {
 
 impl Host {
     fn await_systemd(&self, log: &Path) -> Result<(), String> {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(60);
         loop {
-            let said = self.output("systemctl is-system-running && systemctl is-active ssh");
+            let said = self.output("systemctl is-active host.target ssh.service || { systemctl is-system-running; systemctl --failed --plain --no-legend; exit 1; }");
             if said.status.success() {
                 return Ok(());
             }
@@ -197,19 +202,7 @@ impl Host {
 
     /// A shell command to be run there, as root, from root's home.
     pub fn shell(&self, command: &str) -> Command {
-        self.shell_in(&["--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid", "--root", "--wdns=/"], command)
-    }
-
-    /// The same with this machine's network in place of its own, for what comes from Debian's archive; panics if it fails.
-    #[track_caller]
-    pub fn run_online(&self, command: &str) -> String {
-        self.write("/etc/resolv.conf", &fs::read_to_string("/etc/resolv.conf").expect("this machine's resolvers"));
-        let mut shell = self.shell_in(&["--mount", "--uts", "--ipc", "--cgroup", "--pid", "--root", "--wdns=/"], command);
-        self.text(command, &shell.env("DEBIAN_FRONTEND", "noninteractive").output().expect("nsenter runs"))
-    }
-
-    fn shell_in(&self, kinds: &[&str], command: &str) -> Command {
-        let mut shell = self.namespaces.enter(kinds);
+        let mut shell = self.namespaces.enter(&["--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid", "--root", "--wdns=/"]);
         shell.args(["bash", "-c", &format!("cd; {command}")]).stdin(Stdio::null()).env_clear();
         // `/bin` first: the stand-ins find their root from where they stand.
         shell.env("PATH", "/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin");
@@ -220,11 +213,7 @@ impl Host {
     /// The same, run to its end; panics if it fails. Answers with what it printed.
     #[track_caller]
     pub fn run(&self, command: &str) -> String {
-        self.text(command, &self.output(command))
-    }
-
-    #[track_caller]
-    fn text(&self, command: &str, output: &Output) -> String {
+        let output = self.output(command);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{}: {command}\n{}{}", self.name, text(&output.stdout), text(&output.stderr));
         text(&output.stdout)

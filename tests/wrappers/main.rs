@@ -40,9 +40,9 @@ fn is_left_out(test: &str, programs: &[&str]) -> bool {
     why.is_some()
 }
 
-/// Everything below the folders that a wrapper may touch, with owners, modes, times of change and contents.
+/// Everything below the folders that a wrapper may touch, with owners, modes, times of change and contents; Puppet makes folders of its own in its own.
 fn tree(host: &Host) -> String {
-    host.run("find /etc /usr/bin /var/lib/certsync /srv/certsync /var/spool/cron -printf '%p %U:%G %m %s %T@ %l\\n' 2>/dev/null | sort")
+    host.run("find /etc /usr/bin /var/lib/certsync /srv/certsync /var/spool/cron -not -path '/etc/puppet*' -printf '%p %U:%G %m %s %T@ %l\\n' 2>/dev/null | sort")
 }
 
 /// What a host was, it is still; `said` is what the tool printed.

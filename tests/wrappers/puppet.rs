@@ -64,7 +64,8 @@ fn apply(host: &Host, what: &str) -> Run {
 
 /// A host that has the module.
 pub fn control(hosts: &mut Hosts, init: Init, name: &str, address: Ipv4Addr) -> Result<(), String> {
-    hosts.start_with(init, name, address, "mkdir -p /etc/nginx")?;
+    // The folder that Puppet 8 makes for itself wherever it runs.
+    hosts.start_with(init, name, address, "mkdir -p /etc/nginx /etc/puppet/devices")?;
     hosts.host(name).copy(&top().join("modules/puppet"), "/srv/modules");
     Ok(())
 }

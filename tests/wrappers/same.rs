@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 /// What a host has that is not the same, though the data are.
 ///
 /// Each is the beginning of a path; what lies there has to be on both, of the same kind, with the same owner and mode, but may hold something else.
-const OTHERWISE: [&str; 10] = [
+const OTHERWISE: [&str; 11] = [
     // The same spec as each tool writes YAML; that it is the same is seen by `certsync spec`.
     "/etc/certsync/certsync.yaml",
     // The host's own identity.
+    "/etc/machine-id",
     "/etc/ssh/ssh_host_",
     // Accounts stand in the order in which they were made; what they are is compared by `getent`.
     "/etc/group",
@@ -30,7 +31,8 @@ const OWN_KEY: &str = "the host's own";
 
 /// Everything of a host that a wrapper makes, with owners by name, modes, targets of links and digests of contents.
 fn looks(host: &Host) -> BTreeMap<String, String> {
-    let places = "/etc /usr/bin/certsync /var/lib/certsync /srv/certsync /var/spool/cron";
+    // Puppet has folders of its own.
+    let places = "/etc /usr/bin/certsync /var/lib/certsync /srv/certsync /var/spool/cron -not -path '/etc/puppet*'";
     let found = host.run(&format!("find {places} -printf '%p\\t%y %u:%g %m %l\\n'"));
     let mut all: BTreeMap<String, String> =
         found.lines().filter_map(|line| line.split_once('\t')).map(|(path, what)| (path.to_owned(), what.to_owned())).collect();
