@@ -4,6 +4,9 @@ use crate::base::Secret;
 use std::io::{self, Read, Write};
 use zeroize::Zeroizing;
 
+/// Frames up to this length together go out at once: a set of some files, with its head.
+const TOGETHER: usize = 16 << 10;
+
 /// The longest message: an offer of a hundred thousand sets.
 pub const LONGEST_MESSAGE: usize = 32 << 20;
 /// The longest piece of a file.
@@ -20,6 +23,45 @@ pub enum Frame {
     Message(Vec<u8>),
     /// A piece of a file: it may be of a private key.
     Piece(Secret),
+}
+
+/// Small frames that go out together, by [`Write::flush`]. Each write of its own becomes a packet of ssh's, which four processes have to
+/// do with.
+pub struct Together<'a, W> {
+    to: &'a mut W,
+    /// It never grows, so that what may be of a key lies in one place, and is wiped there.
+    kept: Zeroizing<Vec<u8>>,
+}
+
+impl<'a, W: Write> Together<'a, W> {
+    /// None yet.
+    pub fn new(to: &'a mut W) -> Self {
+        Together { to, kept: Zeroizing::new(Vec::with_capacity(TOGETHER)) }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        self.to.write_all(&self.kept)?;
+        self.kept.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Together<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.kept.len() + bytes.len() > TOGETHER {
+            self.send()?;
+        }
+        if bytes.len() > TOGETHER {
+            return self.to.write(bytes);
+        }
+        self.kept.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()?;
+        self.to.flush()
+    }
 }
 
 /// Writes a message.
@@ -100,8 +142,26 @@ fn read_head(from: &mut impl Read, head: &mut [u8; 5]) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Frame, LONGEST_PIECE, read, write_file, write_message};
-    use std::io;
+    use super::{Frame, LONGEST_PIECE, TOGETHER, Together, read, write_file, write_message};
+    use std::io::{self, Write};
+
+    /// What was written, and by how many writes.
+    #[derive(Default)]
+    struct Counted {
+        bytes: Vec<u8>,
+        writes: usize,
+    }
+
+    impl Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.writes += 1;
+            self.bytes.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     fn kind(result: io::Result<Option<Frame>>) -> Result<&'static str, io::ErrorKind> {
         match result {
@@ -120,6 +180,21 @@ mod tests {
         assert_eq!(kind(read(&mut &bytes[..0])), Ok("end"));
         for end in 1..bytes.len() {
             assert_eq!(kind(read(&mut &bytes[..end])), Err(io::ErrorKind::UnexpectedEof), "cut off at {end}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn small_frames_go_out_by_one_write_and_large_ones_in_their_order() -> io::Result<()> {
+        for (length, most) in [(10, 1), (TOGETHER - 5, 2), (TOGETHER + 1, 3), (LONGEST_PIECE + 1, 4)] {
+            let (mut plain, mut counted, file) = (Vec::new(), Counted::default(), vec![7; length]);
+            write_message(&mut plain, b"{}")?;
+            write_file(&mut plain, &file)?;
+            let mut together = Together::new(&mut counted);
+            write_message(&mut together, b"{}")?;
+            write_file(&mut together, &file)?;
+            together.flush()?;
+            assert!(counted.bytes == plain && counted.writes <= most, "{length}: {} writes", counted.writes);
         }
         Ok(())
     }

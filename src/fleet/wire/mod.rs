@@ -12,7 +12,7 @@ pub use sets::CameSet;
 use crate::base::{Error, ErrorKind, Result, printable};
 use crate::host;
 use crate::host::ssh::Connection;
-use frame::Frame;
+use frame::{Frame, Together};
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
@@ -117,8 +117,17 @@ impl<L: Write> Wire<L> {
     /// # Errors
     /// Kind `Peer`.
     pub fn send(&mut self, message: &Message) -> Result<()> {
+        self.send_with(message, std::iter::empty())
+    }
+
+    /// Sends a message, and behind it the bytes of these files.
+    fn send_with<'a>(&mut self, message: &Message, mut files: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         let bytes = serde_json::to_vec(message).map_err(|error| self.fault(printable(&error.to_string())))?;
-        let sent = frame::write_message(&mut self.link, &bytes).and_then(|()| self.link.flush());
+        let mut together = Together::new(&mut self.link);
+        let sent = frame::write_message(&mut together, &bytes)
+            .and_then(|()| files.try_for_each(|file| frame::write_file(&mut together, file)))
+            .and_then(|()| together.flush());
+        drop(together);
         sent.map_err(|error| self.failed(&error))
     }
 }

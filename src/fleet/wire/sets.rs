@@ -1,7 +1,7 @@
 //! Sets on the wire: a head that lists the files, then their bytes in pieces. The receiver makes room only for what its own limits allow,
 //! and believes no digest that it has not worked out itself.
 
-use super::frame::{Frame, read, write_file};
+use super::frame::{Frame, read};
 use super::message::{FileHead, Message, Refusal, Version};
 use super::{Broken, Wire};
 use crate::base::{Error, ErrorKind, RelPath, Result, Secret, SetName, printable};
@@ -32,11 +32,8 @@ impl<L: Write> Wire<L> {
             .iter()
             .map(|file| FileHead { path: file.path.clone(), size: file.bytes.len() as u64, sha256: file.bytes.sha256() })
             .collect();
-        self.send(&Message::Set { version: version.clone(), pattern: pattern.cloned(), files })?;
-        for file in material.files() {
-            write_file(&mut self.link, file.bytes.expose()).map_err(|error| self.failed(&error))?;
-        }
-        self.link.flush().map_err(|error| self.failed(&error))
+        let head = Message::Set { version: version.clone(), pattern: pattern.cloned(), files };
+        self.send_with(&head, material.files().iter().map(|file| file.bytes.expose()))
     }
 
     /// Says that a set which was asked for does not come.
@@ -54,8 +51,7 @@ impl<L: Write> Wire<L> {
     /// # Errors
     /// Kind `Peer`.
     pub fn send_plan(&mut self, json: &[u8]) -> Result<()> {
-        self.send(&Message::Planned { size: json.len() as u64 })?;
-        write_file(&mut self.link, json).and_then(|()| self.link.flush()).map_err(|error| self.failed(&error))
+        self.send_with(&Message::Planned { size: json.len() as u64 }, std::iter::once(json))
     }
 }
 
