@@ -19,8 +19,8 @@ use certsync::plan::{Detail, Diffed, Paint, Plan, Report, Situation, Tense, Want
 use certsync::progress::ProgressChoice;
 use certsync::spec::{Desired, SpecInput, load};
 use certsync::state::requests::Scope;
-use certsync::state::{Acl, Belief, Cache, Known, Looked, State};
-use certsync::survey::{Keep, Look, Retry, Sources, Stored, Survey, quiet_sets};
+use certsync::state::{Acl, Belief, Cache, Fresh, Known, Looked, State};
+use certsync::survey::{Keep, Look, Retry, Sources, Survey, quiet_sets};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use pairs::Pair;
 use std::collections::BTreeSet;
@@ -162,7 +162,7 @@ impl Site {
             incoming: &mut Incoming::default(),
             us: self.at.to_string(),
             now: clock::unix_seconds(),
-            stored: Stored::Nothing,
+            fresh: Fresh::new(),
         };
         survey.run().plan
     }

@@ -25,14 +25,24 @@ use crate::plan::{FileSource, HookReport, InstallPlan, Outcome, SetPlan, Step, b
 use crate::progress::Progress;
 use crate::spec::{Desired, DesiredInstall, DesiredSet};
 use crate::state::{Cache, Inode, Staged, State, Store};
-use crate::survey::{Stored, Surveyed};
+use crate::survey::Surveyed;
 use place::{Origin, Place};
 use stage::New;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use switch::{Flush, Replace, Showing};
 
 /// From so many installs on, one syncfs is cheaper than an fsync for each.
 const MANY: usize = 16;
+
+/// What a barrier is to bring to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// Generations that were built.
+    Generations,
+    /// Names: few of them are on disk as soon as they are made ([`Flush::Each`]), and a generation never changes.
+    Names,
+}
 
 /// What carrying out depends on.
 pub struct Apply<'a> {
@@ -105,12 +115,12 @@ impl Apply<'_> {
         let flush = if works.len() > MANY { Flush::Together } else { Flush::Each };
         self.keep_store(&mut works, surveyed, &mut applied.errors);
         self.each(&mut works, surveyed, |apply, work, plan| apply.stage(work, plan, flush));
-        self.barrier(&works, surveyed, flush, &mut applied.errors);
+        self.barrier(&works, surveyed, (flush, Due::Generations), &mut applied.errors);
         self.each(&mut works, surveyed, |apply, work, plan| apply.adopt_and_link(work, plan, flush));
-        self.barrier(&works, surveyed, flush, &mut applied.errors);
+        self.barrier(&works, surveyed, (flush, Due::Names), &mut applied.errors);
         if self.record(&mut works, surveyed, &mut applied.errors) {
             self.each(&mut works, surveyed, |apply, work, plan| apply.switch(work, plan, flush));
-            self.barrier(&works, surveyed, flush, &mut applied.errors);
+            self.barrier(&works, surveyed, (flush, Due::Names), &mut applied.errors);
             hooks::run(&mut self, &sets, surveyed, &mut applied);
         }
         settle::settle(&mut self, &sets, surveyed, &mut applied);
@@ -121,9 +131,7 @@ impl Apply<'_> {
 
     /// What was accepted is in the store for good before anything is built of it; otherwise nothing is.
     fn keep_store(&mut self, works: &mut Vec<Work<'_>>, surveyed: &mut Surveyed, errors: &mut Vec<Error>) {
-        if surveyed.stored == Stored::Something
-            && let Err(error) = Store::new(self.state_dir, self.at).flush()
-        {
+        if let Err(error) = Store::new(self.state_dir, self.at).flush(&surveyed.fresh) {
             for work in works.drain(..) {
                 fail(&mut surveyed.plan.sets[work.at.0].installs[work.at.1], error.clone());
             }
@@ -213,7 +221,10 @@ impl Apply<'_> {
     }
 
     /// 7. What was built is on disk before anything points at it.
-    fn barrier(&self, works: &[Work<'_>], surveyed: &mut Surveyed, flush: Flush, errors: &mut Vec<Error>) {
+    fn barrier(&self, works: &[Work<'_>], surveyed: &mut Surveyed, (flush, due): (Flush, Due), errors: &mut Vec<Error>) {
+        if (flush, due) == (Flush::Each, Due::Names) {
+            return;
+        }
         let mut devices = BTreeMap::new();
         for work in works {
             let plan = &mut surveyed.plan.sets[work.at.0].installs[work.at.1];
@@ -222,8 +233,8 @@ impl Apply<'_> {
                 Ok(place) if flush == Flush::Together => drop(devices.insert(place.inode.dev, place.dest)),
                 Ok(place) => {
                     let names = built(plan);
-                    let synced = names.iter().try_for_each(|name| stage::sync_generation(&place.set, name)).and_then(|()| place.set.sync());
-                    if let Err(error) = synced.and_then(|()| place.dest.sync()) {
+                    let generations = names.iter().try_for_each(|name| place.set.open_dir(OsStr::new(name))?.sync_tree());
+                    if let Err(error) = generations.and_then(|()| place.set.sync()).and_then(|()| place.dest.sync()) {
                         fail(plan, Error::io(ErrorKind::Install, dest, &error));
                     }
                 }
@@ -252,11 +263,11 @@ impl Apply<'_> {
                 })();
                 first.map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))?;
                 if install.rest.layout == crate::spec::Layout::Generations {
-                    switch::exchange(&place, set, install, files)?;
+                    switch::exchange(&place, (set, install), files, flush)?;
                 }
             }
             if let Step::Convert(files) = step {
-                switch::exchange(&place, set, install, files)?;
+                switch::exchange(&place, (set, install), files, flush)?;
             }
         }
         let missing: Vec<_> =

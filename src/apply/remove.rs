@@ -28,7 +28,7 @@ pub fn remove(state: &mut State, state_dir: &Dir, at: &AbsPath, set: &SetName, d
     if state.installs.iter().all(|install| install.set != *set) {
         // As long as the state knows the set, a removal that was cut off can be asked for again: no key is left behind unknown.
         Store::new(state_dir, at).purge(set, &BTreeSet::new())?;
-        Store::new(state_dir, at).flush()?;
+        Store::new(state_dir, at).flush_all()?;
         state.sets.remove(set);
         state.save(state_dir, at)?;
     }

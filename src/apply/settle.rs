@@ -9,8 +9,8 @@ use crate::plan::Outcome;
 use crate::progress::ProgressChoice;
 use crate::spec::DesiredSet;
 use crate::state::requests::Scope;
-use crate::state::{InstallState, Store, parse_generation};
-use crate::survey::{Keep, Look, Named, Retry, Sources, Stored, Survey, Surveyed};
+use crate::state::{Fresh, InstallState, Store, parse_generation};
+use crate::survey::{Keep, Look, Named, Retry, Sources, Survey, Surveyed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
@@ -57,7 +57,7 @@ fn look_again(apply: &mut Apply<'_>, sets: &[DesiredSet], surveyed: &mut Surveye
         incoming: &mut Incoming::default(),
         us: apply.us.to_owned(),
         now: apply.now,
-        stored: Stored::Nothing,
+        fresh: Fresh::new(),
     }
     .run();
     for (set, trace) in again.traces {

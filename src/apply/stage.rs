@@ -111,23 +111,6 @@ pub(super) fn descend(top: &Dir, steps: &[&str]) -> io::Result<Dir> {
     Ok(dir)
 }
 
-/// Everything of a generation is on disk: its files and its directories.
-pub(super) fn sync_generation(set: &Dir, name: &str) -> io::Result<()> {
-    sync_tree(&set.open_dir(OsStr::new(name))?)?;
-    set.sync()
-}
-
-fn sync_tree(dir: &Dir) -> io::Result<()> {
-    for entry in dir.entries()? {
-        match entry.kind {
-            crate::host::Kind::Dir => sync_tree(&dir.open_dir(&entry.name)?)?,
-            crate::host::Kind::File => dir.sync_file(&entry.name)?,
-            crate::host::Kind::Link | crate::host::Kind::Other => {}
-        }
-    }
-    dir.sync()
-}
-
 /// Makes the folders above a name in `dest`, with the install's owner, group and mode.
 pub(super) fn folders_in_dest(place: &Place, steps: &[&str], owner: (u32, u32), mode: Mode) -> io::Result<Dir> {
     let mut dir = place.dest.try_clone()?;

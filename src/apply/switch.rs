@@ -170,7 +170,7 @@ fn prepare<'a>(folders: &mut Folders<'a>, paths: &'a [RelPath], ready: &mut Vec<
 }
 
 /// Exchanges each of these files for its link; swapped back, and an error, where it was not what was read.
-pub(super) fn exchange(place: &Place, set: &SetName, install: &DesiredInstall, files: &[PlannedFile]) -> Result<()> {
+pub(super) fn exchange(place: &Place, (set, install): (&SetName, &DesiredInstall), files: &[PlannedFile], flush: Flush) -> Result<()> {
     for file in files {
         let wrong = |e: &io::Error| Error::io(ErrorKind::Install, install.dest.join(&file.path), e);
         if !exchange_one(place, set, file).map_err(|e| wrong(&e))? {
@@ -178,7 +178,8 @@ pub(super) fn exchange(place: &Place, set: &SetName, install: &DesiredInstall, f
             return Err(changed.hint("apply again"));
         }
     }
-    Ok(())
+    // What was taken is gone for good: it may be a key.
+    flush.sync(&place.set).map_err(|e| Error::io(ErrorKind::Install, &install.dest, &e))
 }
 
 /// Whether the file was what was read, and is now a link.

@@ -17,7 +17,6 @@ use crate::spec::SetSource;
 use crate::spec::fleet::{Delivery, Fleet};
 use crate::state::inbox::Inbox;
 use crate::state::{Offers, SetState, Spread, Store};
-use crate::survey::Stored;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
@@ -188,7 +187,7 @@ fn try_take(session: &mut Session, judging: &Judging, received: &Received, befor
         let digest = received.material.digest();
         if renewal != Renewal::Renumbered || before.is_none_or(|before| before.digest != digest) || !store.holds(&received.set, &digest) {
             store.commit(&received.set, &received.material, received.revision)?;
-            session.stored = Stored::Something;
+            session.fresh.insert((received.set.clone(), digest));
         }
     }
     session.incoming.renewed.insert(received.set.clone(), renewal);

@@ -11,7 +11,7 @@ use crate::base::{Digest, Error, ErrorKind, SetName};
 use crate::material::Material;
 use crate::plan::{Reason, Report};
 use crate::state::requests::Scope;
-use crate::state::{Hold, Store, short};
+use crate::state::{Fresh, Hold, Store, short};
 use crate::survey::{Keep, Look, Retry, Sources};
 use std::collections::BTreeSet;
 
@@ -120,7 +120,7 @@ fn stored(session: &Session, set: &SetName, at: &Digest) -> Result<Material, Sto
         let material = restore(&session.state, set, at).ok_or(error)?;
         store.purge_version(set, at)?;
         store.commit(set, &material, store.revision(set, at).unwrap_or(0))?;
-        store.flush()?;
+        store.flush(&Fresh::from([(set.clone(), *at)]))?;
         Ok(material)
     })
 }

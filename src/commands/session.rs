@@ -16,8 +16,8 @@ use crate::plan::{Phase, Report, Tense};
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, DesiredSet, load};
 use crate::state::requests::Scope;
-use crate::state::{Belief, Cache, Common, Offers, Staged, Standing, State, Store, share, staged, sweep};
-use crate::survey::{Keep, Look, Retry, Sources, Stored, Survey, Surveyed, quiet_sets, remember};
+use crate::state::{Belief, Cache, Common, Fresh, Offers, Staged, Standing, State, Store, share, staged, sweep};
+use crate::survey::{Keep, Look, Retry, Sources, Survey, Surveyed, quiet_sets, remember};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
@@ -61,8 +61,8 @@ pub(super) struct Session {
     pub saved_staged: Staged,
     /// What other hosts have brought.
     pub incoming: Incoming,
-    /// Whether anything of it was put into the store.
-    pub stored: Stored,
+    /// What was put into the store of it.
+    pub fresh: Fresh,
     /// What masters without certsync have, for a run that changes nothing.
     pub scratch: Vec<ScratchDir>,
     /// Files of the inbox that were taken, to be removed once their content is safe.
@@ -174,7 +174,7 @@ impl Session {
             is_read: false,
             identity,
             incoming: Incoming::default(),
-            stored: Stored::Nothing,
+            fresh: Fresh::new(),
             scratch: Vec::new(),
             taken: Vec::new(),
             keep: Keep::InStore,
@@ -267,7 +267,7 @@ impl Session {
             incoming: &mut self.incoming,
             us: self.at.to_string(),
             now: self.now,
-            stored: self.stored,
+            fresh: self.fresh.clone(),
         }
         .run()
     }

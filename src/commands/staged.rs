@@ -7,7 +7,6 @@ use crate::base::{Error, ErrorKind, Result};
 use crate::collect::{Received, expected, keep_for_now};
 use crate::fleet::wire::Version;
 use crate::state::{Spread, Store, forget_past, keep_staged};
-use crate::survey::Stored;
 
 /// Keeps one version for now, or notes why not. What is installed stays what is wanted here.
 pub(super) fn keep_back(session: &mut Session, judging: &Judging, received: Received) {
@@ -24,7 +23,7 @@ fn try_keep_back(session: &mut Session, judging: &Judging, received: &Received) 
         && let Some(dir) = &session.dir
     {
         Store::new(dir, &session.at).commit(&received.set, &received.material, received.revision)?;
-        session.stored = Stored::Something;
+        session.fresh.insert((received.set.clone(), received.material.digest()));
     }
     session.staged.insert(received.set.clone(), offer);
     session.incoming.staged.insert(received.set.clone(), renewal);
@@ -77,7 +76,7 @@ impl Session {
         forget_past(&mut self.staged, &self.state);
         self.staged.retain(|set, kept| expected(&self.desired, set, kept.pattern.as_ref()).is_ok());
         let Some(dir) = self.dir.as_ref().filter(|_| self.staged != self.saved_staged) else { return Ok(()) };
-        Store::new(dir, &self.at).flush()?;
+        Store::new(dir, &self.at).flush(&self.fresh)?;
         keep_staged(dir, &self.at, &self.staged)?;
         self.saved_staged = self.staged.clone();
         Ok(())

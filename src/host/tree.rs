@@ -18,6 +18,18 @@ use std::io;
 const DEEPEST: u32 = 64;
 
 impl Dir {
+    /// fsync of this directory and of every file and directory below it; links lie in the directories they are in.
+    pub fn sync_tree(&self) -> io::Result<()> {
+        for entry in self.entries()? {
+            match entry.kind {
+                Kind::Dir => self.open_dir(&entry.name)?.sync_tree()?,
+                Kind::File => self.sync_file(&entry.name)?,
+                Kind::Link | Kind::Other => {}
+            }
+        }
+        self.sync()
+    }
+
     /// Removes `name` and all below it, following nothing and crossing no mount point; absence is success.
     ///
     /// What lies in a directory of another user's is removed with his rights: he may have moved there whatever he can move, but

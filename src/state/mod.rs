@@ -32,7 +32,7 @@ pub use peers::{InStep, Index, Peer, Peers, Trouble, TroubleKind};
 pub use share::share;
 pub use staged::{Released, Staged, forget_past, keep_released, keep_staged, released, staged};
 pub use standing::{HookStanding, Level, SetStanding, Standing, in_parts};
-pub use store::{Store, short};
+pub use store::{Fresh, Store, short};
 pub use sweep::sweep;
 pub use trail::{Print, Step, Trace, What};
 pub use types::{GenerationState, Hold, Inode, InstallState, Mark, Returned, STATE_VERSION, SetState, State, parse_generation};

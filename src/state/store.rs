@@ -12,6 +12,12 @@ use std::io;
 /// The highest limit a spec can set, so that what was stored under an older spec is still read.
 const LARGEST_FILE: u64 = 1 << 30;
 
+/// From so many versions on, one syncfs is cheaper than an fsync for each file.
+const MANY: usize = 16;
+
+/// Versions that a run has put into the store, and that are not surely on disk.
+pub type Fresh = BTreeSet<(SetName, Digest)>;
+
 /// The store of one state directory.
 pub struct Store<'a> {
     state_dir: &'a Dir,
@@ -103,11 +109,40 @@ impl<'a> Store<'a> {
         result
     }
 
-    /// Everything put there so far is on disk; due before the state names it.
+    /// These versions are on disk; due before the state names them. Of a few, nothing else is brought there: a host that is busy may have
+    /// gigabytes waiting.
     ///
     /// # Errors
     /// Kind `State`.
-    pub fn flush(&self) -> Result<()> {
+    pub fn flush(&self, fresh: &Fresh) -> Result<()> {
+        if fresh.len() > MANY {
+            return self.flush_all();
+        }
+        fresh.iter().try_for_each(|(set, digest)| self.flush_version(set, digest).map_err(|e| self.wrong(set, &e)))
+    }
+
+    fn flush_version(&self, set: &SetName, digest: &Digest) -> io::Result<()> {
+        let Some(store) = self.state_dir.find_dir(OsStr::new("store"))? else { return Ok(()) };
+        let Some(set_dir) = store.find_dir(OsStr::new(set.as_str()))? else { return Ok(()) };
+        let digest = digest.to_string();
+        if let Some(version) = set_dir.find_dir(OsStr::new(&digest))? {
+            version.sync_tree()?;
+        }
+        let revision = format!("{digest}.revision");
+        if set_dir.stat_at(OsStr::new(&revision))?.is_some() {
+            set_dir.sync_file(OsStr::new(&revision))?;
+        }
+        set_dir.sync()?;
+        // With its first version, the folder of the set is as new.
+        let is_first = set_dir.entries()?.iter().filter(|entry| entry.kind == Kind::Dir).count() < 2;
+        if is_first { store.sync() } else { Ok(()) }
+    }
+
+    /// Everything that was done to the store so far is on disk.
+    ///
+    /// # Errors
+    /// Kind `State`.
+    pub fn flush_all(&self) -> Result<()> {
         self.state_dir.sync_file_system().map_err(|e| Error::io(ErrorKind::State, format!("{}/store", self.at), &e))
     }
 

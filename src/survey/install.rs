@@ -1,6 +1,6 @@
 //! One place: observed cheaply first, closely only where something differs.
 
-use super::{Keep, Stored, Survey};
+use super::{Keep, Survey};
 use crate::base::{Digest, Error, ErrorKind, RelPath, Result, Secret};
 use crate::collect::reread;
 use crate::host::users;
@@ -152,7 +152,7 @@ impl Survey<'_> {
         match self.look.keep {
             Keep::InStore => {
                 self.store()?.purge_version(&set.name, &material.digest())?;
-                self.stored = Stored::Something;
+                self.fresh.insert((set.name.clone(), material.digest()));
                 self.store()?.commit(&set.name, material, revision)
             }
             Keep::InMemory | Keep::ForOthers => Ok(()),

@@ -14,7 +14,7 @@ use crate::plan::{ContentChange, HookPlan, InstallPlan, Outcome, Plan, Reason, S
 use crate::progress::{Kind, Progress, ProgressChoice};
 use crate::spec::{Desired, DesiredSet};
 use crate::state::requests::Scope;
-use crate::state::{Cache, Inode, Looked, State, Store, Trace};
+use crate::state::{Cache, Fresh, Inode, Looked, State, Store, Trace};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,8 +87,8 @@ pub struct Survey<'a> {
     pub us: String,
     /// Unix seconds.
     pub now: i64,
-    /// Whether anything was put into the store yet.
-    pub stored: Stored,
+    /// What was put into the store already.
+    pub fresh: Fresh,
 }
 
 /// What was found.
@@ -102,18 +102,8 @@ pub struct Surveyed {
     pub traces: BTreeMap<SetName, Trace>,
     /// Patterns that match something.
     pub matched: BTreeSet<SetName>,
-    /// Whether the store has got something that is not surely on disk.
-    pub stored: Stored,
-}
-
-/// Whether a survey put something into the store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Stored {
-    /// No.
-    #[default]
-    Nothing,
-    /// It did.
-    Something,
+    /// What the store has got that is not surely on disk.
+    pub fresh: Fresh,
 }
 
 impl Survey<'_> {
@@ -146,7 +136,7 @@ impl Survey<'_> {
         }
         self.tell_refused(&mut surveyed);
         progress.finish();
-        surveyed.stored = self.stored;
+        surveyed.fresh = std::mem::take(&mut self.fresh);
         if self.look.scope == Scope::All {
             add_orphans(&mut surveyed, self.state, &self.desired.revoked, self.now);
             self.cache.retain(&surveyed.plan.sets.iter().map(|set| set.name.as_str()).collect());

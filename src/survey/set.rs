@@ -1,7 +1,7 @@
 //! One set: which version it should have, and what that means at each of its places.
 
 use super::install::Place;
-use super::{Keep, Retry, Sources, Stored, Survey, set_plan};
+use super::{Keep, Retry, Sources, Survey, set_plan};
 use crate::base::{AbsPath, Digest, Error, ErrorKind, Result, SetName};
 use crate::collect::{Asked, Found, Renewal, collect, judge_again};
 use crate::host::clock;
@@ -148,7 +148,7 @@ impl Survey<'_> {
         match self.look.keep {
             Keep::InStore => {
                 self.store()?.commit(&set.name, material, revision)?;
-                self.stored = Stored::Something;
+                self.fresh.insert((set.name.clone(), digest));
             }
             Keep::InMemory => {}
             Keep::ForOthers => drop(self.incoming.unstored.insert(set.name.clone(), Arc::clone(material))),
