@@ -13,7 +13,7 @@ short_description: Make a host what its certsync spec says
 version_added: "0.1.0"
 description:
   - Runs C(certsync apply) and tells what it did; in check mode C(certsync plan), which changes nothing.
-  - With O(content), the spec is validated, written, and applied. In check mode the plan is made for the new content, not for the file that is there.
+  - With C(content), the spec is validated, written, and applied. In check mode the plan is made for the new content, not for the file that is there.
   - What is shown is certsync's own difference. It holds no byte of a private key, so C(no_log) is not needed.
 options:
   spec:
@@ -26,23 +26,29 @@ options:
       - Without it, the file that is there is applied.
     type: str
   owner:
-    description: Who owns the spec file, where O(content) is given.
+    description: Who owns the spec file, where C(content) is given.
     type: str
     default: root
   group:
-    description: The group of the spec file, where O(content) is given.
+    description: The group of the spec file, where C(content) is given.
     type: str
     default: root
   directory_mode:
     description:
-      - The mode of the folder of the spec file, where O(content) is given. It is made where it is missing, and has the owner and the group of the file.
+      - The mode of the folder of the spec file, where C(content) is given. It is made where it is missing, and has the owner and the group of the file.
       - It has to be a folder of the spec's own, so not one that lies directly below the root directory. By default the folder is left as it is.
     type: raw
   version:
     description: The version that the program is to have. With another one the module fails before it does anything.
     type: str
   apply:
-    description: V(false) writes the spec and applies nothing.
+    description: C(false) writes the spec and applies nothing.
+    type: bool
+    default: true
+  ready:
+    description:
+      - Whether the host has the groups and users that the spec names. A dry run on a bare host says C(false), since an earlier task would have made them.
+      - That one is missing is a warning then, and the rest is not planned. Without check mode it has no effect.
     type: bool
     default: true
   local:
@@ -86,7 +92,7 @@ attributes:
     support: full
     description: Linux.
 author:
-  - the certsync maintainers
+  - the certsync maintainers (@certsync)
 """
 
 EXAMPLES = r"""
@@ -201,8 +207,16 @@ class Certsync:
         if self.program is None:
             return
         status, dummy, stderr = self.run("validate", self.from_stdin(), content)
-        if status != 0:
+        if status != 0 and not self.is_only_unready(stderr):
             self.fail(stderr.strip() or "certsync validate ended with status %d" % status)
+
+    def is_only_unready(self, stderr):
+        """Whether a dry run has nothing to say but that a group or a user is not there yet."""
+        faults = [line for line in stderr.splitlines() if line.startswith("certsync: error: ")]
+        return bool(faults) and all(self.is_unready(fault) for fault in faults)
+
+    def is_unready(self, fault):
+        return self.module.check_mode and not self.params["ready"] and ("no group `" in fault or "no user `" in fault)
 
     def replace(self, content):
         folder = os.path.dirname(self.params["spec"])
@@ -307,6 +321,9 @@ class Certsync:
 
     def is_forgiven(self, error):
         """A plan asks the host above, as an apply that leaves others alone does: that it does not answer is no fault of this host."""
+        if self.is_unready(error["cause"]):
+            self.result["changed"] = True
+            return True
         return self.module.check_mode and self.params["local"] and error["kind"] == "upstream"
 
 
@@ -325,6 +342,7 @@ def main():
             "directory_mode": {"type": "raw"},
             "version": {"type": "str"},
             "apply": {"type": "bool", "default": True},
+            "ready": {"type": "bool", "default": True},
             "local": {"type": "bool", "default": True},
             "name": {"type": "str"},
             "state_dir": {"type": "path"},

@@ -13,7 +13,7 @@ short_description: This host's own SSH key for certsync
 version_added: "0.1.0"
 description:
   - Makes the key pair by which this host logs in to others, where there is none yet, and tells its public half.
-  - The public half becomes the fact RV(ansible_facts.certsync_public_key) of the host.
+  - The public half becomes the fact C(ansible_facts.certsync_public_key) of the host.
   - The private half is made on the host and never leaves it.
 options:
   state_dir:
@@ -27,7 +27,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Makes no key. Where there is none yet, RV(public_key) is empty.
+    description: Makes no key. Where there is none yet, C(public_key) is empty.
   facts:
     support: full
     description: The public half.
@@ -39,7 +39,7 @@ attributes:
     support: full
     description: Linux.
 author:
-  - the certsync maintainers
+  - the certsync maintainers (@certsync)
 """
 
 EXAMPLES = r"""
@@ -59,7 +59,7 @@ ansible_facts:
   type: dict
   contains:
     certsync_public_key:
-      description: The same as RV(public_key).
+      description: The same as C(public_key).
       type: str
 public_key:
   description: The public half, as it stands in C(public_key) of a server in the spec.
