@@ -5,7 +5,7 @@ use super::options::{ApplyOptions, Caller};
 use super::session::desired;
 use super::turns::{Requests, Wish, in_turn, serve};
 use crate::base::{Error, ErrorKind, Result, ServerName};
-use crate::fleet::due::Limit;
+use crate::fleet::due::{Limit, directly_below};
 use crate::plan::Report;
 use crate::spec::fleet::{Delivery, Fleet};
 use crate::state::requests::Scope;
@@ -36,18 +36,12 @@ pub fn apply(options: &ApplyOptions) -> std::result::Result<Report, Stop> {
     Ok(done.unwrap_or_else(|| Report::new(None)))
 }
 
-/// A name that no server has to whom this host delivers would be obeyed without a word, as if that server had everything.
+/// That this host delivers to the server of this name.
 fn check(fleet: Option<&Fleet>, name: &ServerName) -> Result<()> {
     let wrong = |cause: &str| Error::new(ErrorKind::Usage, name.to_string(), cause);
     let Some(fleet) = fleet else { return Err(wrong("is no server: the spec names none")) };
-    match fleet.downstreams().find(|server| server.name == *name) {
-        Some(server) if server.delivery == Delivery::Pull => {
-            Err(wrong("comes by itself (delivery: pull)").hint("run certsync apply on that host"))
-        }
-        Some(_) => Ok(()),
-        None if fleet.is_below(name, &fleet.me) => {
-            Err(wrong("gets its sets from another host").hint("name the one directly below this host that leads to it"))
-        }
-        None => Err(wrong("is not below this host in the spec")),
+    match directly_below(fleet, name)?.delivery {
+        Delivery::Pull => Err(wrong("comes by itself (delivery: pull)").hint("run certsync apply on that host")),
+        Delivery::Push | Delivery::Trigger => Ok(()),
     }
 }

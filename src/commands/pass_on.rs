@@ -246,6 +246,17 @@ impl Below<'_> {
         self.records.keep_index(&index)
     }
 
+    /// What delivering to several of them depends on.
+    pub(super) fn deliver<'d>(
+        &'d self,
+        (identity, store): (&'d Identity, &'d Store<'d>),
+        newest: &'d Newest<'d>,
+        (only, patience): (Only, Patience),
+    ) -> Deliver<'d> {
+        let (desired, fleet, state) = (self.desired, self.fleet, (self.dir, self.at));
+        Deliver { desired, fleet, store, state, identity, purpose: Purpose::Deliver, patience, only, newest }
+    }
+
     /// Serves those that are due, all at once or as the rollout lets them.
     fn spread(
         &self,
@@ -262,18 +273,9 @@ impl Below<'_> {
         let store = Store::new(self.dir, self.at);
         let offers = newest.offers()?;
         let rollout = self.fleet.rollout.as_ref().filter(|_| self.passing.rollout == RolloutChoice::AsSpec);
-        let deliver = Deliver {
-            desired: self.desired,
-            fleet: self.fleet,
-            store: &store,
-            state: (self.dir, self.at),
-            identity: &identity,
-            purpose: Purpose::Deliver,
-            // Who goes first is waited for: the others go on only when it is through.
-            patience: if rollout.is_some() { Patience::Tree } else { self.patience },
-            only: Only::All,
-            newest,
-        };
+        // Who goes first is waited for: the others go on only when it is through.
+        let patience = if rollout.is_some() { Patience::Tree } else { self.patience };
+        let deliver = self.deliver((&identity, &store), newest, (Only::All, patience));
         let progress = Progress::new(self.progress, Kind::PassingOn, due.len());
         let mut wave = Wave::new(self.fleet, due, in_step, |due| self.records.known(due));
         loop {

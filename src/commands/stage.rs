@@ -3,8 +3,8 @@
 use super::pass_on::{Below, RolloutChoice};
 use crate::base::{Error, ErrorKind, Result, ServerName, SetName};
 use crate::fleet::carrier::Identity;
-use crate::fleet::contact::{Patience, Purpose};
-use crate::fleet::deliver::{Deliver, Newest, Only, Turn};
+use crate::fleet::contact::Patience;
+use crate::fleet::deliver::{Newest, Only, Turn};
 use crate::fleet::due::{Belief, Due, is_set_in_step, served, wanted};
 use crate::fleet::record::Records;
 use crate::fleet::staging::{Has, Heard, Target, Word, is_origin, targets, word};
@@ -71,18 +71,8 @@ impl Below<'_> {
             return Ok(brought);
         }
         let (identity, store) = (Identity::of(self.dir, self.at)?, Store::new(self.dir, self.at));
-        let deliver = Deliver {
-            desired: self.desired,
-            fleet: self.fleet,
-            store: &store,
-            state: (self.dir, self.at),
-            identity: &identity,
-            purpose: Purpose::Deliver,
-            // Nobody switches before it is known who has it.
-            patience: Patience::Tree,
-            only: Only::Staged,
-            newest,
-        };
+        // Nobody switches before it is known who has it.
+        let deliver = self.deliver((&identity, &store), newest, (Only::Staged, Patience::Tree));
         let progress = Progress::new(self.progress, Kind::PassingOn, due.len());
         let turns = due.values().map(|due| Turn::new(due.server, self.records.retries(due.server))).collect();
         report.servers.retain(|told| !due.keys().any(|name| name.as_str() == told.name));

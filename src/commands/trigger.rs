@@ -8,6 +8,7 @@ use crate::base::{Error, ErrorKind, Result, ServerName};
 use crate::fleet::carrier::Identity;
 use crate::fleet::contact::{Patience, Purpose};
 use crate::fleet::deliver::{Deliver, Only, Turn};
+use crate::fleet::due::directly_below;
 use crate::fleet::record::Records;
 use crate::host::walk;
 use crate::plan::{Report, ServerResult, Tense};
@@ -73,12 +74,12 @@ fn chosen<'a>(fleet: &'a Fleet, names: &[ServerName]) -> Result<Vec<&'a Server>>
     names
         .iter()
         .map(|name| {
-            let wrong = |cause: &str| Error::new(ErrorKind::Usage, name.to_string(), cause);
-            match fleet.downstreams().find(|server| server.name == *name) {
-                Some(server) if server.via == Via::Ssh => Ok(server),
-                Some(_) => Err(wrong("has no certsync that could be signalled").hint("certsync apply delivers to it")),
-                None => Err(wrong("is not directly below this host in the spec").hint("only an upstream may signal a host")),
+            let server = directly_below(fleet, name)?;
+            if server.via == Via::Ssh {
+                return Ok(server);
             }
+            let cause = "has no certsync that could be signalled";
+            Err(Error::new(ErrorKind::Usage, name.to_string(), cause).hint("certsync apply delivers to it"))
         })
         .collect()
 }

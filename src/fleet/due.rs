@@ -2,7 +2,7 @@
 
 use super::may::may_have;
 use super::wire::Version;
-use crate::base::{ContentHash, ServerName, SetName};
+use crate::base::{ContentHash, Error, ErrorKind, Result, ServerName, SetName};
 use crate::spec::Desired;
 use crate::spec::fleet::{Delivery, Fleet, Server, Via};
 use crate::state::{Index, Level, Offer, Offers, Peer, Spread};
@@ -36,6 +36,21 @@ impl Limit {
             Limit::All => true,
             Limit::Only(names) => names.contains(server),
         }
+    }
+}
+
+/// The server of a name that somebody has typed, where it is directly below this host.
+///
+/// # Errors
+/// Kind `Usage`: it is not. Otherwise the name would be obeyed without a word, as if that server had everything.
+pub fn directly_below<'a>(fleet: &'a Fleet, name: &ServerName) -> Result<&'a Server> {
+    let wrong = |cause: &str| Error::new(ErrorKind::Usage, name.to_string(), cause);
+    match fleet.downstreams().find(|server| server.name == *name) {
+        Some(server) => Ok(server),
+        None if fleet.is_below(name, &fleet.me) => {
+            Err(wrong("gets its sets from another host").hint("name the one directly below this host that leads to it"))
+        }
+        None => Err(wrong("is not below this host in the spec")),
     }
 }
 
