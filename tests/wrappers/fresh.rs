@@ -117,3 +117,39 @@ fn the_quickstart_works_without_root() {
     let again = host.run(&format!("su - ada -c 'cd certsync && certsync {words}'"));
     assert_eq!(again, "nothing to do: 1 unchanged\n");
 }
+
+#[test]
+fn the_ansible_role_s_readme_brings_up_its_fleet() {
+    let Some(root) = fresh("the_ansible_role_s_readme_brings_up_its_fleet") else {
+        return;
+    };
+    let commands = commands("roles/ansible/certsync/README.md");
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    let mut hosts = Hosts::on(&root);
+    for (name, last) in [("mgmt", 1), ("web1", 11), ("web2", 12)] {
+        start(&mut hosts, name, [10, 0, 0, last].into());
+    }
+    let archive = Archive::start(&hosts, &root);
+    let mgmt = hosts.host("mgmt");
+    check_out(mgmt);
+    // Root can log in from there, as the README asks.
+    mgmt.run("ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519");
+    let key = mgmt.run("cat ~/.ssh/id_ed25519.pub");
+    for host in hosts.hosts() {
+        archive.tell(host);
+        host.write("/root/.ssh/authorized_keys", &key);
+        let known = host.run("cut -d' ' -f1-2 /etc/ssh/ssh_host_ed25519_key.pub");
+        mgmt.run(&format!("echo '{} {}' >>~/.ssh/known_hosts", host.address, known.trim()));
+    }
+    let recap = |text: &str| text.lines().filter(|line| line.contains("changed=")).map(str::to_owned).collect::<Vec<_>>();
+    for command in &commands {
+        println!("{}", mgmt.run(&format!("cd certsync && ANSIBLE_NOCOLOR=1 && export ANSIBLE_NOCOLOR && {command}")));
+    }
+    let certificate = mgmt.run(&format!("cat {LIVE}/cert.pem"));
+    for name in ["web1", "web2"] {
+        let host = hosts.host(name);
+        assert_eq!(host.run(&format!("systemctl -q is-active nginx && cat {DEST}/cert.pem")), certificate, "{name}");
+    }
+    let again = mgmt.run(&format!("cd certsync && {}", commands[1]));
+    assert!(recap(&again).len() == 3 && recap(&again).iter().all(|line| line.contains("changed=0")), "{again}");
+}
