@@ -39,8 +39,12 @@ fn what_is_not_certsync_s_stays() {
     assert!(run.stderr.contains("kept what is not certsync's: notes, state.json.bak"), "{}", run.stderr);
     assert_eq!((site.read("state/notes/mine"), site.read("state/state.json.bak")), ("precious".to_owned(), "precious".to_owned()));
     let run = site.call(&["forget", &state]).ends(1);
-    assert!(run.stderr.contains("[DIR]/state: holds nothing of certsync's"), "{}", run.stderr);
+    assert!(run.stderr.contains("[DIR]/state: is no state directory of certsync's"), "{}", run.stderr);
     assert_eq!(std::fs::read_dir(&state).expect("it is there").count(), 2, "no lock is left in it either");
+    // A name alone says nothing.
+    site.write("other/keys/precious", "");
+    site.call(&["forget", &site.path("other").display().to_string()]).ends(1);
+    assert!(site.has("other/keys/precious"));
     site.call(&["forget"]).ends(1);
 }
 

@@ -7,9 +7,9 @@ use super::{Stop, pass_on, place, session};
 use crate::base::{AbsPath, Error, ErrorKind, escape};
 use crate::fleet::{key_pair, known_hosts, parcel, runner};
 use crate::host::lock::{Wait, holder, take};
-use crate::host::{Dir, walk};
+use crate::host::{Dir, Kind, walk};
 use crate::state::turn::{Turn, take_turn};
-use crate::state::{NAMES, is_of_state};
+use crate::state::{MARKS, NAMES, is_of_state};
 use std::ffi::OsStr;
 use std::io;
 
@@ -34,8 +34,9 @@ pub(super) fn run(args: &ForgetArgs, output: &Output) -> Result<Exit, Stop> {
         output.answer(&format!("nothing to forget: {at} is not there\n"));
         return Ok(SUCCESS);
     };
-    if !dir.entries().map_err(failed)?.iter().any(|entry| is_ours(&entry.name)) {
-        return Err(Error::new(ErrorKind::State, at.to_string(), "holds nothing of certsync's").into());
+    if !is_marked(&dir).map_err(failed)? {
+        let error = Error::new(ErrorKind::State, at.to_string(), "is no state directory of certsync's");
+        return Err(error.hint("it has neither a state, nor a lock, nor a host's own key").into());
     }
     // Who works here is waited for. Whoever comes afterwards finds nothing, and begins anew.
     let turn = take_turn(&dir, "certsync forget", Turn::Run, args.lock_timeout)?;
@@ -54,6 +55,16 @@ pub(super) fn run(args: &ForgetArgs, output: &Output) -> Result<Exit, Stop> {
     }
     output.answer(&format!("forgotten: {at}; what is installed stays as it is\n"));
     Ok(SUCCESS)
+}
+
+/// Whether certsync has worked here: names such as `cache` may be anybody's.
+fn is_marked(dir: &Dir) -> io::Result<bool> {
+    for name in MARKS {
+        if dir.stat_at(OsStr::new(name))?.is_some_and(|stat| stat.kind == Kind::File) {
+            return Ok(true);
+        }
+    }
+    key_pair::has_key(dir)
 }
 
 /// Removes what is certsync's; the names of the rest.

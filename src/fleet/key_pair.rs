@@ -44,6 +44,17 @@ pub struct Keys<'a> {
     at: &'a AbsPath,
 }
 
+/// Whether the state directory `dir` holds a host's own key.
+///
+/// # Errors
+/// What the file system says.
+pub fn has_key(dir: &Dir) -> io::Result<bool> {
+    match dir.find_dir(OsStr::new(FOLDER))? {
+        Some(folder) => Ok(folder.stat_at(OsStr::new(CURRENT))?.is_some()),
+        None => Ok(false),
+    }
+}
+
 impl<'a> Keys<'a> {
     /// Opens the folder of the state directory `dir`, which lies at `at`; makes it (0700) where it is missing.
     ///
@@ -70,13 +81,7 @@ impl<'a> Keys<'a> {
     /// Kind `State`.
     pub fn find(dir: &Dir, at: &AbsPath) -> Result<Option<AbsPath>> {
         let path = format!("{at}/{FOLDER}/{CURRENT}");
-        let find = || -> io::Result<bool> {
-            match dir.find_dir(OsStr::new(FOLDER))? {
-                Some(folder) => Ok(folder.stat_at(OsStr::new(CURRENT))?.is_some()),
-                None => Ok(false),
-            }
-        };
-        match find() {
+        match has_key(dir) {
             Ok(true) => path.parse().map(Some).map_err(|_| Error::new(ErrorKind::State, &path, "is not a path")),
             Ok(false) => Ok(None),
             // An unprivileged gate may not look, and has nobody to log in to.

@@ -19,6 +19,9 @@ pub const NAMES: [&str; 11] = [
     turn::RUN,
 ];
 
+/// Those that say that certsync has worked there.
+pub const MARKS: [&str; 2] = [file::FILE, turn::RUN];
+
 /// Whether it is something half written, or a state that was set aside.
 pub fn is_of_state(name: &OsStr) -> bool {
     let aside = name.as_encoded_bytes().strip_prefix(file::FILE.as_bytes()).and_then(|rest| rest.strip_prefix(b"."));

@@ -133,6 +133,42 @@ fn a_bare_host_is_brought_up_kept_and_left_again() {
 }
 
 #[test]
+fn what_the_class_did_not_make_it_does_not_take_away() {
+    if is_left_out("what_the_class_did_not_make_it_does_not_take_away", &["puppet", "sudo"]) {
+        return;
+    }
+    let mut hosts = Hosts::new();
+    sshd(&mut hosts, "web1", [10, 0, 0, 11].into());
+    let host = hosts.host("web1");
+    host.run("mkdir -p /opt/app/keys /var/www && echo precious >/opt/app/data && echo precious >/var/www/index");
+    // Of an account that is another's, of a folder that is another's.
+    let others = "certsync::ensure: absent\ncertsync::user: www-data\ncertsync::group: www-data\ncertsync::home: /var/www\n";
+    let gone = run(host, &data(&one_set(""), &format!("{others}certsync::state_dir: /opt/app\n")), "");
+    gone.nothing();
+    host.run("id www-data && getent group www-data && test -e /opt/app/data && test -e /opt/app/keys && test -e /var/www/index");
+
+    // A set that cannot be installed yet: what would install it later is there.
+    let run_of = |more: &str| run(host, &data(&one_set(""), &format!("certsync::certbot_hook: post\n{more}")), "");
+    run_of("").failed(&["no such directory"]);
+    host.run("test -e /etc/cron.d/certsync && test -x /etc/letsencrypt/renewal-hooks/post/certsync");
+    host.issue(LIVE);
+    run_of("").made();
+    host.write(
+        "/etc/ssh/ssh_known_hosts",
+        "other.test ssh-ed25519 AAAA\n# BEGIN certsync: of web2\nweb2 ssh-ed25519 AAAA\n# END certsync\n",
+    );
+
+    host.run("echo mine >/var/lib/certsync/mine && echo mine >/srv/certsync/mine && echo mine >/etc/certsync/mine");
+    host.run("usermod -aG certsync www-data");
+    let absent = run_of("certsync::known_hosts: /etc/ssh/ssh_known_hosts\ncertsync::ensure: absent\n").made();
+    assert!(absent.text.contains("kept what is not certsync's: mine") || absent.status == Some(2), "{}", absent.text);
+    assert_eq!(host.run("cat /var/lib/certsync/mine /srv/certsync/mine /etc/certsync/mine"), "mine\n".repeat(3));
+    assert_eq!(host.run("ls -A /var/lib/certsync /srv/certsync /etc/certsync | grep -v : | sort -u | xargs"), "mine\n");
+    host.run("! id certsync && getent group certsync && ! grep -e certsync -e web2 /etc/ssh/ssh_known_hosts && grep -q other.test /etc/ssh/ssh_known_hosts");
+    run_of("certsync::known_hosts: /etc/ssh/ssh_known_hosts\ncertsync::ensure: absent\n").nothing();
+}
+
+#[test]
 fn a_mistake_is_told_in_certsync_s_words_and_replaces_nothing() {
     if is_left_out("a_mistake_is_told_in_certsync_s_words_and_replaces_nothing", &["puppet"]) {
         return;
@@ -158,6 +194,11 @@ fn a_mistake_is_told_in_certsync_s_words_and_replaces_nothing() {
         run(host, &wrong, "").failed(&[words, "/etc/certsync/certsync.yaml:"]);
         assert_eq!(host.run("cat /etc/certsync/certsync.yaml"), good);
     }
+    // An sshd that heeds no further file.
+    host.run("sed -i.was /^Include/d /etc/ssh/sshd_config");
+    run(host, &site, "").failed(&["sshd does not heed /etc/ssh/sshd_config.d/certsync.conf"]);
+    host.run("mv /etc/ssh/sshd_config.was /etc/ssh/sshd_config");
+    run(host, &site, "").nothing();
     // The key of another certificate.
     let other = rcgen::KeyPair::generate().expect("a key").serialize_pem();
     host.write(&format!("{LIVE}/privkey.pem"), &other);

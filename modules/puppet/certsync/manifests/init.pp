@@ -25,7 +25,8 @@
 #   include certsync
 #
 # @param ensure
-#   With `absent`, all that the class made is taken away; installed certificates and the groups of `reader_groups` stay in place.
+#   With `absent`, all that the class made is taken away; installed certificates and the groups of `reader_groups` stay in place. So does an
+#   account that is not like the one that the class makes, and whatever else lies in the state directory.
 # @param binary
 #   A certsync program to be copied to `path`: a path on the host, or a URL such as `puppet:///modules/profile/certsync`. Takes precedence
 #   over `package`.
@@ -44,14 +45,16 @@
 # @param home
 #   The home of the account.
 # @param reader_groups
-#   Groups that installed files belong to, each with the users that are to be in it, beside those that are.
+#   Groups that installed files belong to, each with the users that are to be in it, beside those that are. A group that the catalogue has
+#   already is left as it is there.
 # @param spec
 #   The spec, as a structure. It replaces the file only if `certsync validate` finds nothing wrong with it. Without it, the file is left to
 #   others.
 # @param spec_path
 #   Where the spec is on the host, in a folder of its own.
 # @param state_dir
-#   Where certsync keeps what it did last.
+#   Where certsync keeps what it did last. On a host that is up already, move the directory before you change this: with a new one the host
+#   has a new key, and certsync does not touch what another state directory manages.
 # @param server_name
 #   The name of the host in the spec. By default certsync finds it by the host name.
 # @param show_diff
@@ -60,7 +63,8 @@
 # @param gate
 #   Whether other hosts may log in, each with the key and to the extent that the spec says. Only where the spec has `servers`.
 # @param sshd_config
-#   The file that tells sshd to ask certsync whether a key may come in.
+#   The file that tells sshd to ask certsync whether a key may come in. A run fails where sshd's own configuration does not include it.
+#   Where that has `AllowUsers` or `AllowGroups`, they have to name the account.
 # @param sshd_reload
 #   The command that has sshd read its configuration anew.
 # @param privilege
@@ -68,7 +72,8 @@
 # @param remote_plan
 #   Whether a host above may have this one plan (`certsync plan --remote`). With `privilege` `sudo` only; it adds a second rule.
 # @param known_hosts
-#   A known_hosts file that is to have the host keys of the spec, for other programs. certsync itself needs none.
+#   A known_hosts file that is to have the host keys of the spec, for other programs. certsync itself needs none. Where this is unset later,
+#   the file keeps its lines.
 # @param scheduler
 #   What runs certsync again and again.
 # @param interval
@@ -126,10 +131,11 @@ class certsync (
     contain certsync::schedule
     contain certsync::apply
 
+    # What fails now is tried again by the schedule, so that this stands before.
     Class['certsync::install']
     -> Class['certsync::config']
     -> Class['certsync::keys']
-    -> Class['certsync::apply']
     -> Class['certsync::schedule']
+    -> Class['certsync::apply']
   }
 }

@@ -33,10 +33,19 @@ class certsync::install {
     }
   }
 
-  $groups = [$certsync::group] + keys($certsync::reader_groups)
-  group { unique($groups):
+  group { $certsync::group:
     ensure => present,
     system => true,
+  }
+
+  # Another part of the site may have a group of readers as well, with a number of its own.
+  keys($certsync::reader_groups).each |$group| {
+    unless defined(Group[$group]) {
+      group { $group:
+        ensure => present,
+        system => true,
+      }
+    }
   }
 
   user { $certsync::user:
@@ -47,6 +56,14 @@ class certsync::install {
     system     => true,
     managehome => true,
     require    => Group[$certsync::group],
+  }
+
+  # An account that was there already may have had another.
+  exec { "certsync: make the home ${certsync::home}":
+    command => ['install', '-d', '-o', $certsync::user, '-g', $certsync::group, '-m', '700', $certsync::home],
+    creates => $certsync::home,
+    path    => ['/usr/bin', '/bin'],
+    require => User[$certsync::user],
   }
 
   $certsync::reader_groups.each |$group, $members| {

@@ -32,16 +32,4 @@ class certsync::keys {
     mode         => '0440',
     validate_cmd => '/usr/sbin/visudo -cf %',
   }
-
-  if $certsync::known_hosts {
-    $tell = "${certsync::path} known-hosts --spec ${certsync::spec_path} --state-dir ${certsync::state_dir}${certsync::as} --write"
-    # It keeps other lines, so that what would be is known from a copy alone.
-    $copy = "copy=\$(mktemp -d) && trap 'rm -rf \"\$copy\"' EXIT && cp ${certsync::known_hosts} \"\$copy/then\""
-    exec { "certsync known-hosts in ${certsync::known_hosts}":
-      command  => "${tell} ${certsync::known_hosts}",
-      unless   => "${copy} && ${tell} \"\$copy/then\" && cmp -s ${certsync::known_hosts} \"\$copy/then\"",
-      path     => ['/usr/sbin', '/usr/bin', '/sbin', '/bin'],
-      provider => shell,
-    }
-  }
 }

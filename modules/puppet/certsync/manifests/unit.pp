@@ -35,11 +35,13 @@ define certsync::unit (
     }
   } else {
     # While its unit is still there, so that the links which enable it go as well.
+    # A run that waits for its moment goes with it, and one that has failed is not remembered.
     exec { "certsync: stop ${starter}":
-      command => ['systemctl', 'disable', '--now', $starter],
-      onlyif  => "test -e /etc/systemd/system/${starter}",
-      path    => ['/usr/sbin', '/usr/bin', '/sbin', '/bin'],
-      before  => File[$paths],
+      command  => "systemctl disable --now ${starter} && systemctl stop ${name}.service && systemctl reset-failed '${name}.*'",
+      onlyif   => "test -e /etc/systemd/system/${starter}",
+      path     => ['/usr/sbin', '/usr/bin', '/sbin', '/bin'],
+      provider => shell,
+      before   => File[$paths],
     }
     file { $paths:
       ensure => absent,

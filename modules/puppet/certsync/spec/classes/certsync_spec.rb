@@ -16,8 +16,8 @@ describe 'certsync' do
       it { is_expected.to compile.with_all_deps }
       it { is_expected.to contain_exec('certsync: sshd reads its configuration anew').with(command: reload, refreshonly: true) }
 
-      it 'installs, writes, makes keys, applies and schedules, in that order' do
-        ['install', 'config', 'keys', 'apply'].zip(['config', 'keys', 'apply', 'schedule']).each do |first, second|
+      it 'installs, writes, makes keys, schedules and applies, in that order' do
+        ['install', 'config', 'keys', 'schedule'].zip(['config', 'keys', 'schedule', 'apply']).each do |first, second|
           is_expected.to contain_class("certsync::#{first}").that_comes_before("Class[certsync::#{second}]")
         end
       end
@@ -214,6 +214,14 @@ describe 'certsync' do
     it { is_expected.to contain_file('/etc/cron.d/certsync').with_ensure('file') }
   end
 
+  context 'with a group that the site has already' do
+    let(:pre_condition) { "group { 'ssl': gid => 900 }" }
+    let(:params) { { reader_groups: { 'ssl' => ['www-data'] } } }
+
+    it { is_expected.to compile.with_all_deps }
+    it { is_expected.to contain_group('ssl').with_gid(900) }
+  end
+
   context 'when it is to go' do
     let(:params) { { ensure: 'absent', binary: '/root/certsync', reader_groups: { 'ssl' => ['www-data'] }, spec: spec } }
 
@@ -221,8 +229,9 @@ describe 'certsync' do
     it { is_expected.not_to contain_certsync_apply('/etc/certsync/certsync.yaml') }
     it { is_expected.not_to contain_class('certsync::install') }
     it { is_expected.not_to contain_group('ssl') }
-    it { is_expected.to contain_user('certsync').with_ensure('absent') }
-    it { is_expected.to contain_group('certsync').with_ensure('absent').that_requires('User[certsync]') }
+    it { is_expected.to contain_exec('certsync: take the account certsync away').with_onlyif(%r{:/srv/certsync:/bin/sh\$}) }
+    it { is_expected.to contain_exec('certsync: take the group certsync away').that_requires('Exec[certsync: take the account certsync away]') }
+    it { is_expected.to contain_file('/usr/bin/certsync').that_requires('Exec[certsync: take its state away; installed certificates stay where they are]') }
 
     ['/etc/cron.d/certsync', '/etc/sudoers.d/certsync', '/etc/ssh/sshd_config.d/certsync.conf', '/etc/certsync/certsync.yaml', '/usr/bin/certsync',
      '/etc/systemd/system/certsync.timer', '/etc/systemd/system/certsync-inbox.path', '/etc/letsencrypt/renewal-hooks/post/certsync',

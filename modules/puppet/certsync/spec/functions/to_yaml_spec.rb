@@ -71,6 +71,7 @@ describe 'certsync::to_yaml' do
 
   it 'refuses what no spec can hold, and says where' do
     is_expected.to run.with_params('a' => { 'b' => [1, nil] }).and_raise_error(%r{a\.b\.1: a list has no empty items})
+    is_expected.to run.with_params('a' => { 'b' => "-----BEGIN EC PRIVATE KEY-----\nMHc" }).and_raise_error(%r{\Aa\.b: a private key})
     is_expected.to run.with_params('a' => Puppet::Pops::Types::PSensitiveType::Sensitive.new('x')).and_raise_error(%r{a: a spec holds no secret})
     is_expected.to run.with_params('a' => :default).and_raise_error(%r{a: Symbol is nothing that a spec can hold})
     is_expected.to run.with_params('a' => 1.5).and_raise_error(%r{a: Float is nothing})

@@ -66,7 +66,7 @@ Puppet::Functions.create_function(:'certsync::to_yaml') do
   def scalar(value, path)
     case value
     when String
-      text(value)
+      text(value, path)
     when Integer, true, false
       value.to_s
     when nil
@@ -78,8 +78,10 @@ Puppet::Functions.create_function(:'certsync::to_yaml') do
     end
   end
 
-  def text(value)
+  def text(value, path)
     value = value.encode(Encoding::UTF_8)
+    # It would be shown in differences and kept in reports.
+    refuse(path, 'a private key belongs to a source, never into a spec') if value.include?('PRIVATE KEY-----')
     return value if plain?(value)
     return "'#{value.gsub("'", "''")}'" unless value.match?(%r{[\p{C}\u2028\u2029]})
 

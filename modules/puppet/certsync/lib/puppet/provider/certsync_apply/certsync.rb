@@ -9,6 +9,11 @@ Puppet::Type.type(:certsync_apply).provide(:certsync) do
 
   defaultfor kernel: 'Linux'
 
+  # `puppet resource` can list none: which specs there are nobody knows.
+  def self.instances
+    []
+  end
+
   # Whether the host is what the spec says.
   #
   # @return [Symbol, String] `:applied`, or what there is to do, in words
