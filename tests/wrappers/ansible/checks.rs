@@ -100,7 +100,7 @@ import sys, yaml
 role = sys.argv[1]
 defaults = yaml.safe_load(open(role + "/defaults/main.yml"))
 entries = yaml.safe_load(open(role + "/meta/argument_specs.yml"))["argument_specs"]
-assert entries["main"]["options"] == entries["prepare"]["options"] == entries["configure"]["options"]
+assert entries["main"]["options"] == entries["configure"]["options"]
 options = entries["main"]["options"]
 for name in sorted(set(defaults) ^ set(options)):
     print(name, "is only in one of them")

@@ -59,7 +59,15 @@ fn the_newer_ansible_brings_up_keeps_and_takes_away_what_is_chosen() {
     assert!(!host.run("cat /etc/ssh/ssh_known_hosts2").contains(KEY), "{}", less.text);
     host.run(&format!("test ! -e {hooks}/post/certsync && tail -n 1 {hooks}/deploy/certsync | grep -q 'certsync deploy-hook --quiet '"));
 
-    run(&play(&origin(""), "        certsync_state: absent\n"), "").ok();
+    // What others have put beside it stays, and so does what is installed.
+    let known = "        certsync_known_hosts: /etc/ssh/ssh_known_hosts2\n        certsync_state: absent\n";
+    host.run("echo 'theirs ssh-ed25519 AAAA' >>/etc/ssh/ssh_known_hosts2 && touch /var/lib/certsync/theirs /srv/certsync/theirs");
+    run(&play(&origin(""), known), "").ok();
+    assert_eq!(
+        host.run("cat /etc/ssh/ssh_known_hosts2; ls -A /var/lib/certsync; ls /srv/certsync"),
+        "theirs ssh-ed25519 AAAA\ntheirs\ntheirs\n"
+    );
+    host.run("rm -r /var/lib/certsync");
     host.run(&format!("test ! -e {hooks}/deploy/certsync && test ! -e /etc/certsync && test ! -e /var/lib/certsync && ! id certsync && test -e {DEST}/cert.pem"));
     assert_eq!(run(&play(&origin(""), "        certsync_state: absent\n"), "").ok().changed(), 0);
 }
@@ -75,20 +83,34 @@ fn parts_of_the_role_run_alone_and_mistakes_in_variables_are_named() {
     host.issue(LIVE);
     for (more, words) in [
         (
+            "        certsync_splay: \"1m\\n* * * * * root touch /srv/owned\"\n",
+            ["certsync_splay: ", "see its description for what it may hold"],
+        ),
+        (
+            "        certsync_name: web1 web2\n        certsync_home: /srv/cert sync\n",
+            ["certsync_home, certsync_name: ", "see its description"],
+        ),
+        (
             "        certsync_interval: often\n        certsync_schedule: at times\n",
             ["certsync_interval", "value of certsync_schedule must be one of: cron, timer, none"],
         ),
         ("        certsync_version: 9.9.9\n", ["/usr/bin/certsync is version 0.1.0", "version 9.9.9 is asked for"]),
-        (
-            "        certsync_spec_path: /etc/certsync.yaml\n",
-            ["/etc/certsync.yaml: the spec needs a folder of its own", "such as /etc/certsync"],
-        ),
+        ("        certsync_spec_path: /etc/certsync.yaml\n", ["certsync_spec_path: ", "see its description"]),
     ] {
         let wrong = super::run(host, &play(&one_set(""), more), "");
         words.iter().fold(wrong, |wrong, words| wrong.failed_with(words));
     }
     super::run(host, &play("a text", ""), "").failed_with("certsync_spec");
     host.run("test ! -e /etc/certsync.yaml && stat -c %a /etc | grep -qx 755");
+
+    // A set that fails leaves what tries again; a hook that fails is named, with what it said.
+    let later = one_set("").replace(LIVE, "/srv/not-yet");
+    super::run(host, &play(&later, ""), "").failed_with("www.example.com: /srv/not-yet: no such directory");
+    host.run("test -e /etc/cron.d/certsync && test -e /etc/sudoers.d/certsync");
+    let hook = one_set("").replace("'date >>/srv/run'", "'echo nginx is broken; exit 3'");
+    let wrong = super::run(host, &play(&hook, ""), "").failed_with("hook count: run failed with exit status 3");
+    wrong.failed_with("nginx is broken");
+    host.run(&format!("rm -r {DEST} /var/lib/certsync/state.json /etc/certsync/certsync.yaml"));
 
     // The spec alone, and nothing applied.
     super::run(host, &play(&one_set(""), "        certsync_apply: false\n"), "").ok();

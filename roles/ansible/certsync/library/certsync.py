@@ -185,6 +185,8 @@ class Certsync:
         """Writes the spec where it is not what is asked for; what it is to hold in any case."""
         content = self.params["content"]
         if content is None:
+            if self.params["apply"] and not os.path.lexists(self.params["spec"]):
+                self.fail("%s: there is no spec on this host, and none is given (content; certsync_spec of the role)" % self.params["spec"])
             return None
         content = to_bytes(content)
         former = self.read_spec()
@@ -309,12 +311,14 @@ class Certsync:
         for error in errors:
             if error not in serious:
                 self.module.warn(words(error))
-        if serious or (report["failed"] and not errors):
-            self.fail("\n".join(words(error) for error in serious) or "certsync has failed")
+        faults = [words(error) for error in serious] + [of_hook(hook) for hook in report["hooks"] if hook["result"] == "failed"]
+        if faults or (report["failed"] and not errors):
+            self.fail("\n".join(faults) or "certsync has failed")
 
     def errors(self, report):
+        parts = report["sets"] + [install for one in report["sets"] for install in one["installs"]] + report["servers"]
         seen = []
-        for error in report["errors"] + [one["error"] for one in report["sets"] if one["error"]]:
+        for error in report["errors"] + [part["error"] for part in parts if part.get("error")]:
             if error not in seen:
                 seen.append(error)
                 yield error
@@ -332,11 +336,23 @@ def words(error):
     return "%s (%s)" % (text, error["hint"]) if error["hint"] else text
 
 
+def of_hook(hook):
+    """As certsync puts it on stderr, with what the hook printed."""
+    subject = "hook %s for %s" % (hook["name"], hook["set"]) if hook["set"] else "hook %s" % hook["name"]
+    output = (hook["output"] or "").splitlines()
+    if hook["status"] is not None:
+        cause = "%s failed with exit status %s" % (hook["phase"], hook["status"])
+    else:
+        cause = "%s failed" % hook["phase"]
+    return "\n".join(["%s: %s" % (subject, cause)] + ["  | " + line for line in output])
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
             "spec": {"type": "path", "default": "/etc/certsync/certsync.yaml"},
-            "content": {"type": "str"},
+            # Not into the log of the host, which others may read.
+            "content": {"type": "str", "no_log": True},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
             "directory_mode": {"type": "raw"},
@@ -353,6 +369,8 @@ def main():
         },
         supports_check_mode=True,
     )
+    # It is in the log now as hidden; the difference shows it, and holds no secret.
+    module.no_log_values.discard(module.params["content"])
     certsync = Certsync(module)
     if certsync.program is None and not module.check_mode:
         module.fail_json(msg="%s is not installed" % module.params["executable"])
