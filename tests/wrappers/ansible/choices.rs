@@ -105,7 +105,7 @@ fn parts_of_the_role_run_alone_and_mistakes_in_variables_are_named() {
 
     // A set that fails leaves what tries again; a hook that fails is named, with what it said.
     let later = one_set("").replace(LIVE, "/srv/not-yet");
-    super::run(host, &play(&later, ""), "").failed_with("www.example.com: /srv/not-yet: no such directory");
+    super::run(host, &play(&later, ""), "").failed_with("/srv/not-yet: no such directory");
     host.run("test -e /etc/cron.d/certsync && test -e /etc/sudoers.d/certsync");
     let hook = one_set("").replace("'date >>/srv/run'", "'echo nginx is broken; exit 3'");
     let wrong = super::run(host, &play(&hook, ""), "").failed_with("hook count: run failed with exit status 3");
