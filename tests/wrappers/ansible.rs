@@ -2,7 +2,7 @@
 
 mod checks;
 mod choices;
-mod cost;
+pub mod cost;
 mod fleet;
 mod host;
 mod systemd;

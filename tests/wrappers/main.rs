@@ -7,6 +7,7 @@ mod fresh;
 #[path = "../support/hosts.rs"]
 mod hosts;
 mod puppet;
+mod puppet_cost;
 mod puppet_unit;
 mod same;
 

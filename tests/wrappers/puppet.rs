@@ -5,9 +5,12 @@ use crate::{DEST, LIVE, assert_no_key, assert_same, is_left_out, one_set, top, t
 use std::net::Ipv4Addr;
 
 /// What Hiera says of the class. `more` are further lines.
-fn data(spec: &str, more: &str) -> String {
+pub fn data(spec: &str, more: &str) -> String {
     format!("certsync::reader_groups: {{ ssl: [www-data] }}\ncertsync::spec: {spec}\n{more}")
 }
+
+/// The filebucket, and the schedules: Puppet has them in each catalogue.
+const OWN: u32 = 7;
 
 pub struct Run {
     status: Option<i32>,
@@ -20,6 +23,13 @@ impl Run {
         let (_, resources) = self.text.split_once("\nResources:\n").unwrap_or_else(|| panic!("no summary: {}", self.text));
         let line = resources.lines().take_while(|line| line.starts_with(' ')).find_map(|line| line.trim().strip_prefix("Changed:"));
         line.map_or(0, |count| count.trim().parse().expect("a number"))
+    }
+
+    /// How many resources it has looked after, but for the seven of Puppet's own.
+    pub fn resources(&self) -> u32 {
+        let (_, resources) = self.text.split_once("\nResources:\n").unwrap_or_else(|| panic!("no summary: {}", self.text));
+        let line = resources.lines().find_map(|line| line.trim().strip_prefix("Total:")).expect("their number");
+        line.trim().parse::<u32>().expect("a number") - OWN
     }
 
     /// It has neither failed nor changed anything, by its exit status and its summary.
@@ -56,7 +66,7 @@ pub fn run(host: &Host, data: &str, options: &str) -> Run {
 }
 
 /// Runs Puppet on the host itself.
-fn apply(host: &Host, what: &str) -> Run {
+pub fn apply(host: &Host, what: &str) -> Run {
     let output = host
         .output(&format!("puppet apply --modulepath /srv/modules --color=false --show_diff --summarize --detailed-exitcodes {what} 2>&1"));
     Run { status: output.status.code(), text: String::from_utf8_lossy(&output.stdout).into_owned() }

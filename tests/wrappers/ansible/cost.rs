@@ -6,7 +6,7 @@ use crate::{LIVE, is_left_out, one_set};
 use std::time::Instant;
 
 /// Of each play; what is told is the median.
-const TURNS: usize = 5;
+pub const TURNS: usize = 5;
 
 const BARE: &str = "- hosts: localhost
   gather_subset: [min]
@@ -57,13 +57,15 @@ fn tasks(run: &Run) -> usize {
     run.text.split("\nTASK [").skip(1).filter(is_done).count()
 }
 
-fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+/// What the work came to, and the seconds it took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let began = Instant::now();
     let answer = work();
     (answer, began.elapsed().as_secs_f64())
 }
 
-fn median(mut seconds: Vec<f64>) -> f64 {
+/// The one in the middle.
+pub fn median(mut seconds: Vec<f64>) -> f64 {
     seconds.sort_by(f64::total_cmp);
     seconds[seconds.len() / 2]
 }
