@@ -240,6 +240,25 @@ fn a_site_s_own_manifest_runs_certsync_when_there_is_something_to_do() {
 }
 
 #[test]
+fn the_example_brings_up_a_host_and_then_changes_nothing() {
+    if is_left_out("the_example_brings_up_a_host_and_then_changes_nothing", &["puppet", "nginx", "cron", "sudo", "openssl"]) {
+        return;
+    }
+    let mut hosts = Hosts::new();
+    sshd(&mut hosts, "web1", [10, 0, 0, 11].into());
+    let host = hosts.host("web1");
+    // nginx does not run here: it is checked for real, and its reload asks for nothing.
+    host.run("mv /usr/bin/certsync /srv/program && ln -s /bin/true /usr/local/bin/systemctl");
+    let example = "/srv/modules/certsync/examples/init.pp";
+    host.write("/etc/facter/facts.d/certsync.txt", "certsync_binary=/srv/program\n");
+    let made = apply(host, example).made();
+    assert!(made.text.contains("+private key EC"), "{}", made.text);
+    host.run("cmp /etc/nginx/tls/www.example.com/fullchain.pem /etc/letsencrypt/live/www.example.com/fullchain.pem");
+    assert_eq!(host.run("stat -Lc '%U %G %a' /etc/nginx/tls/www.example.com/privkey.pem"), "root ssl 640\n");
+    apply(host, example).nothing();
+}
+
+#[test]
 fn a_peer_that_leaves_the_spec_is_let_in_no_more() {
     if is_left_out("a_peer_that_leaves_the_spec_is_let_in_no_more", &["puppet", "sudo"]) {
         return;
