@@ -74,9 +74,14 @@ fn a_timer_and_a_path_unit_start_certsync_and_go_again() {
     host.run(&format!("{gone} && systemctl cat certsync.timer 2>&1 | grep -q 'No files found'"));
     host.run("test -e /etc/cron.d/certsync && test -e /etc/sudoers.d/certsync");
 
-    // What is taken away leaves no unit either.
-    run(host, &site, "").ok();
-    run(host, &play(&one_set(""), "        certsync_state: absent\n"), "").ok();
+    // What is taken away leaves no unit either, no run that waits for its moment, and nobody logged in; what is not its own stays.
+    run(host, &play(&origin, &units.replace("splay: 0s", "splay: 10m")), "").ok();
+    host.run("systemctl start --no-block certsync.service && echo mine >/var/lib/certsync/mine");
+    host.run("setsid setpriv --reuid certsync --regid certsync --clear-groups sleep 600 >/dev/null 2>&1 &");
+    let absent = play(&one_set(""), "        certsync_state: absent\n");
+    run(host, &absent, "").ok();
     host.run(gone);
+    assert_eq!(host.run("ls -A /var/lib/certsync; id certsync 2>/dev/null || true"), "mine\n");
+    assert_eq!(run(host, &absent, "").ok().changed(), 0);
     host.run("systemctl list-units --all --no-legend 'certsync*' | { ! grep . ; }");
 }
