@@ -116,7 +116,7 @@ fn renewals(layout: &str) {
             recovers(&host, pair, &when);
         }
     }
-    assert!(reached > 40, "only {reached} points");
+    assert!(reached > 30, "only {reached} points");
 }
 
 #[test]

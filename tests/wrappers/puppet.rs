@@ -206,9 +206,11 @@ fn a_mistake_is_told_in_certsync_s_words_and_replaces_nothing() {
     }
     // An sshd that heeds no further file.
     host.run("sed -i.was /^Include/d /etc/ssh/sshd_config");
-    run(host, &site, "").failed(&["sshd does not heed /etc/ssh/sshd_config.d/certsync.conf"]);
+    let gate = data(&one_set(""), "certsync::privilege: none\ncertsync::scheduler: none\n");
+    run(host, &gate, "").failed(&["sshd does not heed /etc/ssh/sshd_config.d/certsync.conf"]);
     host.run("mv /etc/ssh/sshd_config.was /etc/ssh/sshd_config");
-    run(host, &site, "").nothing();
+    run(host, &gate, "").nothing();
+    run(host, &site, "").made();
     // The key of another certificate.
     let other = rcgen::KeyPair::generate().expect("a key").serialize_pem();
     host.write(&format!("{LIVE}/privkey.pem"), &other);
