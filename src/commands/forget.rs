@@ -9,7 +9,7 @@ use crate::fleet::{key_pair, known_hosts, parcel, runner};
 use crate::host::lock::{Wait, holder, take};
 use crate::host::{Dir, Kind, walk};
 use crate::state::turn::{Turn, take_turn};
-use crate::state::{MARKS, NAMES, is_of_state};
+use crate::state::{MARKS, is_of_state};
 use std::ffi::OsStr;
 use std::io;
 
@@ -81,7 +81,7 @@ fn clear(dir: &Dir) -> io::Result<Vec<String>> {
 }
 
 fn is_ours(name: &OsStr) -> bool {
-    NAMES.iter().chain(&FURTHER).any(|ours| name == *ours) || is_of_state(name)
+    is_of_state(name) || FURTHER.iter().any(|ours| name == *ours)
 }
 
 /// The empty directory itself.

@@ -26,7 +26,7 @@ mod types;
 pub use cache::{Cache, Common, Quiet};
 pub use contents::{Acl, Belief, Contents, Known, Looked};
 pub use floors::{Floor, Floors, floors, keep_floors, raise, retract};
-pub use names::{MARKS, NAMES, is_of_state};
+pub use names::{MARKS, is_of_state};
 pub use offers::{Offer, Offers, Spread};
 pub use peers::{InStep, Index, Peer, Peers, Trouble, TroubleKind};
 pub use share::share;

@@ -5,7 +5,7 @@ use super::{file, floors, mirror, peers, requests, share, staged, turn};
 use std::ffi::OsStr;
 
 /// The names that this module's parts use there.
-pub const NAMES: [&str; 11] = [
+const NAMES: [&str; 11] = [
     file::FILE,
     floors::FILE,
     mirror::ROOT,
@@ -22,8 +22,10 @@ pub const NAMES: [&str; 11] = [
 /// Those that say that certsync has worked there.
 pub const MARKS: [&str; 2] = [file::FILE, turn::RUN];
 
-/// Whether it is something half written, or a state that was set aside.
+/// Whether it is a name of these, something half written, or a state that was set aside.
 pub fn is_of_state(name: &OsStr) -> bool {
     let aside = name.as_encoded_bytes().strip_prefix(file::FILE.as_bytes()).and_then(|rest| rest.strip_prefix(b"."));
-    is_unfinished(name) || aside.is_some_and(|rest| rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'))
+    NAMES.iter().any(|ours| name == *ours)
+        || is_unfinished(name)
+        || aside.is_some_and(|rest| rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'))
 }

@@ -26,12 +26,6 @@ class certsync::absent {
       notify => Exec['certsync: sshd reads its configuration anew'];
   }
 
-  exec { 'certsync: sshd reads its configuration anew':
-    command     => $certsync::sshd_reload,
-    path        => ['/usr/sbin', '/usr/bin', '/sbin', '/bin'],
-    refreshonly => true,
-  }
-
   # It takes its own things away, and nothing else that lies there; a run that is going on is waited for.
   $ours = ['state.json', 'run.lock', 'keys/id_ed25519'].map |$name| { "-e ${certsync::state_dir}/${name}" }
   exec { 'certsync: take its state away; installed certificates stay where they are':
@@ -42,10 +36,9 @@ class certsync::absent {
     require  => Certsync::Unit['certsync', 'certsync-inbox'],
   }
 
-  $folder = regsubst($certsync::spec_path, '/[^/]+\z', '')
-  exec { "certsync: take ${folder} away, which is empty":
-    command  => "rmdir ${folder}",
-    onlyif   => "test -d ${folder} && test -z \"$(ls -A ${folder})\"",
+  exec { "certsync: take ${certsync::folder} away, which is empty":
+    command  => "rmdir ${certsync::folder}",
+    onlyif   => "test -d ${certsync::folder} && test -z \"$(ls -A ${certsync::folder})\"",
     path     => ['/usr/bin', '/bin'],
     provider => shell,
     require  => File[$certsync::spec_path],

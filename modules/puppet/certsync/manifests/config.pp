@@ -1,8 +1,7 @@
 # @summary The spec
 # @api private
 class certsync::config {
-  $folder = regsubst($certsync::spec_path, '/[^/]+\z', '')
-  file { $folder:
+  file { $certsync::folder:
     ensure => directory,
     owner  => 'root',
     group  => $certsync::group,

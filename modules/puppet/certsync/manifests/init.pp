@@ -121,6 +121,14 @@ class certsync (
   # What every command line of this host ends in.
   $as = $server_name ? { undef => '', default => " --as ${server_name}" }
   $place = "--state-dir ${state_dir}${as} ${spec_path}"
+  $folder = regsubst($spec_path, '/[^/]+\z', '')
+
+  # Whether its file came, changed or went.
+  exec { 'certsync: sshd reads its configuration anew':
+    command     => $sshd_reload,
+    path        => ['/usr/sbin', '/usr/bin', '/sbin', '/bin'],
+    refreshonly => true,
+  }
 
   if $ensure == 'absent' {
     contain certsync::absent

@@ -17,12 +17,6 @@ class certsync::keys {
     notify       => Exec['certsync: sshd reads its configuration anew'],
   }
 
-  exec { 'certsync: sshd reads its configuration anew':
-    command     => $certsync::sshd_reload,
-    path        => ['/usr/sbin', '/usr/bin', '/sbin', '/bin'],
-    refreshonly => true,
-  }
-
   $rule = [$certsync::gate, $certsync::privilege] ? { [true, 'sudo'] => file, default => absent }
   file { '/etc/sudoers.d/certsync':
     ensure       => $rule,
